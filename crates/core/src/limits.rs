@@ -1,0 +1,63 @@
+//! Every bound of the engine, with its unit and its reason.
+//!
+//! What this is: constants that hold for every installation, and the defaults of those that an
+//! operator can configure (marked "default").
+
+use std::time::Duration;
+
+/// Longest URL in bytes, counted after percent-encoding. nginx 1.22 refuses a request line above
+/// 8,192 bytes (measured: 8,100 passes), so a longer URL could not be purged on every node.
+pub const URL_BYTES_MAX: usize = 8_000;
+
+/// Longest host name in bytes (RFC 1035 section 2.3.4, without the trailing dot).
+pub const HOST_BYTES_MAX: usize = 253;
+
+/// Longest label of a host name in bytes (RFC 1035 section 2.3.4).
+pub const LABEL_BYTES_MAX: usize = 63;
+
+/// URLs in one call, default. The documented batch limit of `PurgeUrlsCache`.
+pub const URLS_PER_CALL: u32 = 1_000;
+
+/// Most URLs in one call that can be configured: item positions are stored as 16-bit numbers.
+pub const URLS_PER_CALL_MAX: u32 = 50_000;
+
+/// URLs a day, account and area, default. The documented quota of `PurgeUrlsCache`.
+pub const URLS_PER_DAY: u32 = 10_000;
+
+/// Invalidations that a relay worker reads, sends and settles at once. Large enough to fill four
+/// pipelines to a cache, small enough that a batch (about 200 bytes an entry) stays in the
+/// processor's cache and a slow node does not hold much memory.
+pub const RELAY_BATCH: usize = 512;
+
+/// First delay after a failed attempt, default.
+pub const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest delay between two attempts, default. A node that comes back is seen within this time.
+pub const RETRY_MAX: Duration = Duration::from_secs(15);
+
+/// Attempts at one invalidation that a node leaves unanswered while it answers others. After
+/// these the invalidation is refused by name, so that one poisonous URL cannot stop a node.
+pub const UNANSWERED_ATTEMPTS_MAX: u32 = 10;
+
+/// Time after acceptance when an item that is not yet settled everywhere is shown as `fail`,
+/// default. Twice the five minutes that the contract names as the usual effect time.
+pub const FAIL_AFTER: Duration = Duration::from_secs(600);
+
+/// Steps into which a bounded fence divides its longest wait when it remembers what was applied
+/// when. Bounds a worker's memory to this many marks, whatever the load.
+pub const FENCE_MARKS: u32 = 256;
+
+/// Longest repeat schedule of a bounded fence, in passes.
+pub const FENCE_PASSES_MAX: usize = 8;
+
+/// Rows of one page of the history, and the most that `Limit` may ask for.
+pub const HISTORY_PAGE_MAX: u32 = 1_000;
+
+/// Bytes of a task id.
+pub const TASK_ID_BYTES_MAX: usize = 64;
+
+/// Bytes of the name of a node or a `PoP`.
+pub const NAME_BYTES_MAX: usize = 63;
+
+/// Bytes of the text that explains why a node could not be reached.
+pub const REASON_BYTES_MAX: usize = 200;

@@ -1,0 +1,151 @@
+//! The only traits that touch the world.
+//!
+//! What this is: four ports, each because two real implementations exist or are planned (embedded
+//! and fleet store and log, one purger a kind of cache, real and simulated time), not for mocking.
+//!
+//! Rules for implementers: every call may be repeated and then changes nothing; nothing is answered
+//! before it is durable; every target gets a named outcome.
+
+use async_trait::async_trait;
+
+use crate::area::{Area, PerArea};
+use crate::clock::{Tick, UnixMillis};
+use crate::error::{LogError, StoreError, SubmitError};
+use crate::history::{HistoryPage, HistoryQuery, TaskRecord};
+use crate::invalidation::{Invalidation, Seq};
+use crate::plan::Plan;
+use crate::quota::QuotaDay;
+use crate::receipt::{Outcome, Receipt};
+use crate::task::{AccountId, TaskId};
+use crate::topology::{Node, NodeId};
+
+/// Where tasks, cursors and receipts are kept.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps a plan: quota, task and invalidations in one transaction. Returns once it is durable.
+    ///
+    /// # Errors
+    /// [`SubmitError::QuotaExceeded`] when any area's quota does not suffice: then nothing at all
+    /// was changed. [`SubmitError::Store`] when it is not known to be kept.
+    async fn submit(&self, plan: Plan) -> Result<(), SubmitError>;
+
+    /// URLs taken from an account's quota on a day.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn quota_used(
+        &self,
+        account: AccountId,
+        day: QuotaDay,
+    ) -> Result<PerArea<u32>, StoreError>;
+
+    /// A page of an account's history, newest task first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError>;
+
+    /// One task of an account; `None` when it has no such task.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn task(&self, account: AccountId, id: &TaskId)
+    -> Result<Option<TaskRecord>, StoreError>;
+
+    /// The receipts of an area that cover any position from `first` to `last`, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn receipts(&self, area: Area, first: Seq, last: Seq)
+    -> Result<Vec<Receipt>, StoreError>;
+
+    /// The cursors of these nodes. A node that has none gets one at the head of its area's log,
+    /// [`Membership::Joining`] unless that log is still empty.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn cursors(&self, nodes: &[std::sync::Arc<Node>]) -> Result<Vec<Cursor>, StoreError>;
+
+    /// Notes that a node of unknown content has forgotten everything, which was true at `cursor`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError>;
+
+    /// Keeps a receipt and moves the node's cursor, durably. A receipt that does not begin at the
+    /// node's cursor was kept before, and changes nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn advance(&self, receipt: Receipt) -> Result<(), StoreError>;
+}
+
+/// A node's position in the log of its area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The node.
+    pub node: NodeId,
+    /// Everything up to this is settled there.
+    pub seq: Seq,
+    /// Whether what it holds is known.
+    pub membership: Membership,
+    /// When its last receipt came; `None` before the first.
+    pub last_receipt: Option<UnixMillis>,
+}
+
+/// Whether a node's content is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// It must forget everything before its cursor means anything.
+    Joining,
+    /// Its cursor tells what it has forgotten.
+    Member,
+}
+
+/// The ordered invalidations of each area.
+#[async_trait]
+pub trait Log: Send + Sync {
+    /// The newest position of an area's log.
+    fn head(&self, area: Area) -> Seq;
+
+    /// Waits until the head is beyond `after` and returns it. Returns at once when it is already:
+    /// a caller that read, found nothing, and then waits cannot miss what came in between.
+    async fn wait(&self, area: Area, after: Seq) -> Seq;
+
+    /// At most `max` invalidations that follow `after`, in order and without a gap.
+    ///
+    /// # Errors
+    /// [`LogError::Truncated`] when what follows `after` is no longer kept.
+    async fn read(&self, area: Area, after: Seq, max: usize)
+    -> Result<Vec<Invalidation>, LogError>;
+}
+
+/// How one node is told.
+#[async_trait]
+pub trait Purger: Send + Sync {
+    /// Carries out a batch: one outcome for each invalidation, in the same order. Bounded in time
+    /// and in connections; a repeated invalidation is harmless.
+    async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome>;
+
+    /// Tells the node to forget everything that it began to fetch before position `upto` of the log.
+    async fn everything(&self, upto: Seq) -> Outcome;
+
+    /// Whether the node answers at all: used to tell a dead node from a URL that it cannot bear.
+    async fn answers(&self) -> bool;
+}
+
+/// Time and chance.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The wall clock.
+    fn wall(&self) -> UnixMillis;
+
+    /// The monotonic clock.
+    fn tick(&self) -> Tick;
+
+    /// Waits until that point of the monotonic clock.
+    async fn sleep_until(&self, until: Tick);
+
+    /// 64 random bits.
+    fn random(&self) -> u64;
+}

@@ -1,0 +1,262 @@
+//! How far a node has come, pass by pass (pure).
+//!
+//! A bounded fence sends each purge several times. Rather than remember every purge until its last
+//! repetition, the relay gives each pass a cursor of its own over the log and re-reads it: pass `k`
+//! may go as far as pass 0 had come `passes[k]` ago. So the state of a worker is a few cursors and
+//! a short list of marks, whatever the load; the last pass's cursor is the node's cursor.
+//!
+//! Invariant: the cursors never rise along the passes (`cursors[0] >= cursors[1] >= ...`), and none
+//! goes back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::invalidation::Seq;
+use crate::limits::FENCE_MARKS;
+
+/// The cursors of one node's passes.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// When each pass is due after the first.
+    passes: Vec<Duration>,
+    /// How far each pass has come.
+    cursors: Vec<Seq>,
+    /// When pass 0 had come how far, oldest first.
+    marks: VecDeque<Mark>,
+    /// Marks closer than this are merged, so that there are at most [`FENCE_MARKS`] and a few.
+    granularity: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    upto: Seq,
+    /// When the first position it covers was applied; merging ends one granularity later.
+    first: Tick,
+    /// When the last one was: passes count from here.
+    last: Tick,
+}
+
+/// What a worker can do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Carry out what lies behind `after` up to `upto`, in this pass.
+    Apply(Span),
+    /// Nothing before this point in time; `None`: not before the log or the shield moves.
+    Wait(Option<Tick>),
+}
+
+/// A run of the log for one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Which pass, from 0.
+    pub pass: usize,
+    /// The pass's cursor.
+    pub after: Seq,
+    /// How far it may go now.
+    pub upto: Seq,
+}
+
+impl Progress {
+    /// A node that has settled everything up to `cursor`. Repeats that were due when the last
+    /// worker ended are lost with it, so every pass begins at the settled cursor again.
+    #[must_use]
+    pub fn new(cursor: Seq, passes: Vec<Duration>) -> Self {
+        let granularity = passes.last().copied().unwrap_or_default() / FENCE_MARKS;
+        Self {
+            cursors: vec![cursor; passes.len()],
+            passes,
+            marks: VecDeque::new(),
+            granularity,
+        }
+    }
+
+    /// The last pass: its progress is the node's cursor.
+    #[must_use]
+    pub const fn last_pass(&self) -> usize {
+        self.passes.len() - 1
+    }
+
+    /// How far the first pass has come.
+    #[must_use]
+    pub fn applied(&self) -> Seq {
+        self.cursors[0]
+    }
+
+    /// What to do next, when the log (and the shield above) allow positions up to `limit`.
+    ///
+    /// Later passes go first: they are finite work that earlier passes caused, and the node's
+    /// cursor waits for them.
+    #[must_use]
+    pub fn ready(&self, limit: Seq, now: Tick) -> Ready {
+        let mut wake: Option<Tick> = None;
+        for pass in (1..self.passes.len()).rev() {
+            let after = self.cursors[pass];
+            match self.due(pass, now) {
+                Some(upto) if upto > after => return Ready::Apply(Span { pass, after, upto }),
+                _ => wake = earlier(wake, self.next_due(pass)),
+            }
+        }
+        if limit > self.cursors[0] {
+            return Ready::Apply(Span {
+                pass: 0,
+                after: self.cursors[0],
+                upto: limit,
+            });
+        }
+        Ready::Wait(wake)
+    }
+
+    /// Notes that a pass has come to `upto`, at `now`.
+    pub fn record(&mut self, pass: usize, upto: Seq, now: Tick) {
+        self.cursors[pass] = self.cursors[pass].max(upto);
+        if pass == 0 && self.passes.len() > 1 {
+            self.mark(upto, now);
+        }
+        if pass == self.last_pass() {
+            let settled = self.cursors[pass];
+            while self.marks.front().is_some_and(|mark| mark.upto <= settled) {
+                self.marks.pop_front();
+            }
+        }
+    }
+
+    fn mark(&mut self, upto: Seq, now: Tick) {
+        match self.marks.back_mut() {
+            // Merging moves the newest mark's time forward: later than needed is always safe.
+            Some(mark) if now.since(mark.first) < self.granularity => {
+                mark.upto = upto;
+                mark.last = now;
+            }
+            _ => self.marks.push_back(Mark {
+                upto,
+                first: now,
+                last: now,
+            }),
+        }
+    }
+
+    /// How far a pass may go: what the pass before it has carried out, and what pass 0 had carried
+    /// out long enough ago.
+    fn due(&self, pass: usize, now: Tick) -> Option<Seq> {
+        let old_enough = |mark: &&Mark| mark.last.after(self.passes[pass]) <= now;
+        let upto = self.marks.iter().take_while(old_enough).last()?.upto;
+        Some(upto.min(self.cursors[pass - 1]))
+    }
+
+    fn next_due(&self, pass: usize) -> Option<Tick> {
+        let beyond = |mark: &&Mark| mark.upto > self.cursors[pass];
+        self.marks
+            .iter()
+            .find(beyond)
+            .map(|mark| mark.last.after(self.passes[pass]))
+    }
+}
+
+fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn at(seconds: u64) -> Tick {
+        Tick(Duration::from_secs(seconds))
+    }
+
+    fn bounded() -> Progress {
+        Progress::new(Seq(10), [0, 2, 60].map(Duration::from_secs).to_vec())
+    }
+
+    #[test]
+    fn purge_is_repeated_on_schedule_and_settled_after_the_last_pass() {
+        let mut progress = bounded();
+        assert_eq!(
+            progress.ready(Seq(12), at(0)),
+            Ready::Apply(Span {
+                pass: 0,
+                after: Seq(10),
+                upto: Seq(12)
+            })
+        );
+        progress.record(0, Seq(12), at(1));
+        assert_eq!(progress.ready(Seq(12), at(1)), Ready::Wait(Some(at(3))));
+        assert_eq!(
+            progress.ready(Seq(12), at(3)),
+            Ready::Apply(Span {
+                pass: 1,
+                after: Seq(10),
+                upto: Seq(12)
+            })
+        );
+        progress.record(1, Seq(12), at(4));
+        assert_eq!(progress.ready(Seq(12), at(60)), Ready::Wait(Some(at(61))));
+        assert_eq!(
+            progress.ready(Seq(12), at(61)),
+            Ready::Apply(Span {
+                pass: 2,
+                after: Seq(10),
+                upto: Seq(12)
+            })
+        );
+        progress.record(2, Seq(12), at(61));
+        assert_eq!(progress.ready(Seq(12), at(900)), Ready::Wait(None));
+    }
+
+    #[test]
+    fn exact_fence_settles_with_its_only_pass() {
+        let mut progress = Progress::new(Seq(0), vec![Duration::ZERO]);
+        assert_eq!(progress.last_pass(), 0);
+        progress.record(0, Seq(5), at(1));
+        assert_eq!(progress.ready(Seq(5), at(9)), Ready::Wait(None));
+    }
+
+    #[test]
+    fn steady_load_cannot_postpone_a_repeat_for_ever() {
+        let mut progress = bounded();
+        for step in 0..10_000u64 {
+            let now = Tick(Duration::from_millis(step * 10));
+            progress.record(0, Seq(11 + step), now);
+            assert!(progress.marks.len() <= 600, "marks are bounded");
+            if let Ready::Apply(span) = progress.ready(Seq(11 + step), now) {
+                progress.record(span.pass, span.upto, now);
+            }
+        }
+        assert!(
+            progress.cursors[2] > Seq(3_000),
+            "the last pass follows about a minute behind"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_pass_runs_early_or_ahead(steps in proptest::collection::vec((0u64..40, 0u64..5), 1..80)) {
+            let passes: Vec<Duration> = [0, 3, 7, 20].map(Duration::from_secs).to_vec();
+            let mut progress = Progress::new(Seq(0), passes.clone());
+            let mut applied_at: Vec<u64> = Vec::new();
+            let (mut now, mut head) = (0, 0);
+            for (wait, arrivals) in steps {
+                now += wait;
+                head += arrivals;
+                while let Ready::Apply(span) = progress.ready(Seq(head), at(now)) {
+                    for seq in span.after.0..span.upto.0 {
+                        if span.pass == 0 {
+                            applied_at.push(now);
+                        } else {
+                            let since = now - applied_at[usize::try_from(seq).expect("small")];
+                            prop_assert!(Duration::from_secs(since) >= passes[span.pass]);
+                        }
+                    }
+                    progress.record(span.pass, span.upto, at(now));
+                    prop_assert!(progress.cursors.windows(2).all(|pair| pair[0] >= pair[1]));
+                }
+            }
+        }
+    }
+}

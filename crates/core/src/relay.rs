@@ -1,0 +1,426 @@
+//! From the log to the nodes.
+//!
+//! What this is: one [`Worker`] a node. It reads the log behind its cursor, tells the node, waits
+//! for the fence and moves the cursor. What this is not: a queue; what is left undone stays in the
+//! log, so a slow or absent node costs nothing but its own backlog.
+//!
+//! Invariants: an edge never passes its shield's cursor; a cursor moves only after the store has
+//! kept the receipt; every invalidation that the cursor passes has a named outcome.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{Coalesced, coalesce};
+use crate::board::{Board, WatermarkMove};
+use crate::clock::{Tick, UnixMillis};
+use crate::error::{LogError, StoreError};
+use crate::invalidation::{Invalidation, Seq};
+use crate::limits::RELAY_BATCH;
+use crate::ports::{Clock, Log, Membership, Purger, Store};
+use crate::progress::{Progress, Ready, Span};
+use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
+use crate::retry::{Decision, Liveness, RetryPolicy, decide};
+use crate::topology::{Join, Node};
+
+/// What happened at a node, for logs and metrics.
+#[derive(Debug)]
+pub enum RelayEvent<'a> {
+    /// The first pass carried out a batch.
+    Applied {
+        /// What was carried out.
+        batch: &'a [Invalidation],
+        /// When.
+        at: UnixMillis,
+    },
+    /// A receipt was kept.
+    Settled {
+        /// What it covers.
+        batch: &'a [Invalidation],
+        /// The receipt.
+        receipt: &'a Receipt,
+        /// How the area's watermark moved.
+        watermark: WatermarkMove,
+    },
+    /// An attempt failed; another follows.
+    Unreachable {
+        /// Why.
+        why: &'a Unreachable,
+        /// Failures in a row.
+        attempt: u32,
+    },
+    /// The node cannot be told to forget everything, so it cannot join.
+    CannotJoin {
+        /// Why.
+        why: &'a Refusal,
+    },
+    /// The store or the log failed; the same step is tried again.
+    StoreFailed {
+        /// How.
+        error: String,
+    },
+}
+
+/// Hears what happens at the nodes.
+pub trait Observer: Send + Sync {
+    /// Called on the worker's own thread of control: must not block.
+    fn observe(&self, node: &Node, event: &RelayEvent<'_>);
+}
+
+/// Whatever the workers of an installation share.
+#[derive(Clone)]
+pub struct Relay {
+    /// The log they read.
+    pub log: Arc<dyn Log>,
+    /// Where receipts are kept.
+    pub store: Arc<dyn Store>,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// Where every node stands.
+    pub board: Arc<Board>,
+    /// Who hears of it.
+    pub observer: Arc<dyn Observer>,
+    /// When failed attempts are repeated.
+    pub retry: RetryPolicy,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay")
+            .field("board", &self.board)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The worker of one node.
+pub struct Worker {
+    relay: Relay,
+    node: Arc<Node>,
+    purger: Arc<dyn Purger>,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("node", &self.node.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The worker was told to stop.
+struct Stopped;
+
+impl Worker {
+    /// A worker that ends soon after `stop`: it finishes the attempt it is in, whose length the
+    /// purger bounds, and leaves the rest to the next start.
+    #[must_use]
+    pub const fn new(
+        relay: Relay,
+        node: Arc<Node>,
+        purger: Arc<dyn Purger>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            relay,
+            node,
+            purger,
+            stop,
+        }
+    }
+
+    /// Works until it is stopped.
+    pub async fn run(self) {
+        // Stopping is the only way out: every failure of the world is waited for.
+        let Err(Stopped) = self.follow().await;
+    }
+
+    async fn follow(&self) -> Result<std::convert::Infallible, Stopped> {
+        let standing = self.relay.board.standing(&self.node.id);
+        let (mut cursor, membership) = standing
+            .map_or((Seq::ZERO, Membership::Joining), |standing| {
+                (standing.settled, standing.membership)
+            });
+        if membership == Membership::Joining {
+            self.join(self.node.join, cursor).await?;
+        }
+        loop {
+            // Returns only when the log no longer holds what follows the cursor.
+            self.follow_from(cursor).await?;
+            cursor = self.relay.log.head(self.node.area);
+            self.join(Join::Everything, cursor).await?;
+        }
+    }
+
+    /// Follows the log from a cursor until it turns out to be truncated there.
+    async fn follow_from(&self, cursor: Seq) -> Result<(), Stopped> {
+        let mut progress = Progress::new(cursor, self.node.fence.passes());
+        loop {
+            if self.stop.is_cancelled() {
+                return Err(Stopped);
+            }
+            match progress.ready(self.limit(), self.relay.clock.tick()) {
+                Ready::Wait(until) => self.wait(progress.applied(), until).await?,
+                Ready::Apply(span) => {
+                    let Some(batch) = self.read(span).await? else {
+                        return Ok(());
+                    };
+                    let upto = self.pass(&progress, span, &batch).await?;
+                    progress.record(span.pass, upto, self.relay.clock.tick());
+                }
+            }
+        }
+    }
+
+    /// How far the log and the shield allow this node to go.
+    fn limit(&self) -> Seq {
+        let head = self.relay.log.head(self.node.area);
+        match &self.node.shield {
+            None => head,
+            Some(shield) => head.min(self.relay.board.shield_limit(shield)),
+        }
+    }
+
+    /// Waits for whatever lets the node go beyond `applied`, for a pass that becomes due, or for
+    /// the end. Both the log and the board are level-triggered, so nothing is missed between the
+    /// look in [`Self::limit`] and here; a branch that loses holds no state.
+    async fn wait(&self, applied: Seq, until: Option<Tick>) -> Result<(), Stopped> {
+        let more = async {
+            self.relay.log.wait(self.node.area, applied).await;
+            if let Some(shield) = &self.node.shield {
+                self.relay.board.shield_beyond(shield, applied).await;
+            }
+        };
+        let due = async {
+            match until {
+                Some(until) => self.relay.clock.sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Stopped),
+            () = more => Ok(()),
+            () = due => Ok(()),
+        }
+    }
+
+    /// Reads the next batch of a span; `None` when the log is truncated there.
+    async fn read(&self, span: Span) -> Result<Option<Vec<Invalidation>>, Stopped> {
+        let allowed = usize::try_from(span.upto.distance_from(span.after)).unwrap_or(usize::MAX);
+        let max = allowed.min(RELAY_BATCH);
+        let mut attempt = 0;
+        loop {
+            match self.relay.log.read(self.node.area, span.after, max).await {
+                Ok(batch) if !batch.is_empty() => return Ok(Some(batch)),
+                Ok(_) => {
+                    self.store_failed(&format!("nothing follows {} below the head", span.after))
+                }
+                Err(LogError::Truncated { .. }) => return Ok(None),
+                Err(error) => self.store_failed(&error.to_string()),
+            }
+            attempt += 1;
+            self.pause(attempt).await?;
+        }
+    }
+
+    /// Carries out one batch in one pass and returns how far that brings the pass.
+    async fn pass(
+        &self,
+        progress: &Progress,
+        span: Span,
+        batch: &[Invalidation],
+    ) -> Result<Seq, Stopped> {
+        let (outcomes, attempts) = self.deliver(batch).await?;
+        let upto = span.after.plus(batch.len() as u64);
+        let at = self.relay.clock.wall();
+        if span.pass == 0 {
+            self.relay.board.applied(&self.node.id, upto);
+            self.observe(&RelayEvent::Applied { batch, at });
+        }
+        if span.pass == progress.last_pass() {
+            let receipt = Receipt {
+                node: self.node.id.clone(),
+                area: self.node.area,
+                after: span.after,
+                outcomes,
+                fence: self.node.fence.strength(),
+                waited: self.node.fence.passes().last().copied().unwrap_or_default(),
+                attempts,
+                at,
+            };
+            self.settle(batch, receipt).await?;
+        }
+        Ok(upto)
+    }
+
+    /// Tells the node until every invalidation of the batch is settled there.
+    async fn deliver(&self, batch: &[Invalidation]) -> Result<(Vec<Settled>, u32), Stopped> {
+        let merged = coalesce(batch);
+        let mut settled: Vec<Option<Settled>> = vec![None; merged.distinct.len()];
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let open: Vec<usize> = (0..settled.len())
+                .filter(|place| settled[*place].is_none())
+                .collect();
+            let sent: Vec<Invalidation> = open
+                .iter()
+                .map(|place| batch[merged.distinct[*place]].clone())
+                .collect();
+            let outcomes = self.purger.apply(&sent).await;
+            debug_assert_eq!(
+                outcomes.len(),
+                sent.len(),
+                "one outcome for each invalidation"
+            );
+            let trouble = self
+                .take_outcomes(&open, outcomes, attempt, &mut settled)
+                .await;
+            match (trouble, complete(&settled)) {
+                (None, Some(all)) => {
+                    self.relay.board.untroubled(&self.node.id);
+                    return Ok((spread(&merged, &all), attempt));
+                }
+                (trouble, _) => {
+                    self.unreachable(trouble.unwrap_or(Unreachable::Closed), attempt);
+                    self.pause(attempt).await?;
+                }
+            }
+        }
+    }
+
+    /// Settles what can be settled and returns the last reason why something cannot.
+    async fn take_outcomes(
+        &self,
+        open: &[usize],
+        outcomes: Vec<Outcome>,
+        attempt: u32,
+        settled: &mut [Option<Settled>],
+    ) -> Option<Unreachable> {
+        let answered = outcomes
+            .iter()
+            .any(|outcome| !matches!(outcome, Outcome::Unreachable(_)));
+        let liveness = if answered
+            || (attempt >= crate::limits::UNANSWERED_ATTEMPTS_MAX && self.purger.answers().await)
+        {
+            Liveness::Answers
+        } else {
+            Liveness::Silent
+        };
+        let mut trouble = None;
+        for (place, outcome) in open.iter().zip(outcomes) {
+            match decide(outcome, attempt, liveness) {
+                Decision::Settle(done) => settled[*place] = Some(done),
+                Decision::Retry(why) => trouble = Some(why),
+            }
+        }
+        trouble
+    }
+
+    /// Keeps a receipt, however long the store takes, and only then shows the cursor.
+    async fn settle(&self, batch: &[Invalidation], receipt: Receipt) -> Result<(), Stopped> {
+        let mut attempt = 0;
+        while let Err(error) = self.relay.store.advance(receipt.clone()).await {
+            self.give_way(&error, &mut attempt).await?;
+        }
+        let watermark = self
+            .relay
+            .board
+            .settled(&self.node, receipt.cursor(), receipt.at);
+        self.observe(&RelayEvent::Settled {
+            batch,
+            receipt: &receipt,
+            watermark,
+        });
+        Ok(())
+    }
+
+    /// Brings a node of unknown content to a state that its cursor describes. Everything is sent
+    /// on the fence's own schedule: a fetch under way could bring an old copy back here as well.
+    async fn join(&self, join: Join, cursor: Seq) -> Result<(), Stopped> {
+        if join == Join::Everything {
+            let start = self.relay.clock.tick();
+            for pass in self.node.fence.passes() {
+                self.sleep_until(start.after(pass)).await?;
+                self.forget_everything(cursor).await?;
+            }
+        }
+        let mut attempt = 0;
+        while let Err(error) = self
+            .relay
+            .store
+            .joined(&self.node.id, self.node.area, cursor)
+            .await
+        {
+            self.give_way(&error, &mut attempt).await?;
+        }
+        self.relay.board.joined(&self.node.id, cursor);
+        Ok(())
+    }
+
+    async fn forget_everything(&self, cursor: Seq) -> Result<(), Stopped> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.purger.everything(cursor).await {
+                Outcome::Applied | Outcome::Absent => {
+                    self.relay.board.untroubled(&self.node.id);
+                    return Ok(());
+                }
+                Outcome::Refused(why) => self.observe(&RelayEvent::CannotJoin { why: &why }),
+                Outcome::Unreachable(why) => self.unreachable(why, attempt),
+            }
+            self.pause(attempt).await?;
+        }
+    }
+
+    fn unreachable(&self, why: Unreachable, attempt: u32) {
+        self.observe(&RelayEvent::Unreachable { why: &why, attempt });
+        self.relay
+            .board
+            .troubled(&self.node.id, why, self.relay.clock.wall());
+    }
+
+    async fn give_way(&self, error: &StoreError, attempt: &mut u32) -> Result<(), Stopped> {
+        self.store_failed(&error.to_string());
+        *attempt += 1;
+        self.pause(*attempt).await
+    }
+
+    fn store_failed(&self, error: &str) {
+        self.observe(&RelayEvent::StoreFailed {
+            error: error.to_owned(),
+        });
+    }
+
+    fn observe(&self, event: &RelayEvent<'_>) {
+        self.relay.observer.observe(&self.node, event);
+    }
+
+    async fn pause(&self, attempt: u32) -> Result<(), Stopped> {
+        let delay = self.relay.retry.delay(attempt, self.relay.clock.random());
+        self.sleep_until(self.relay.clock.tick().after(delay)).await
+    }
+
+    /// Sleeps, unless the worker is stopped meanwhile.
+    async fn sleep_until(&self, until: Tick) -> Result<(), Stopped> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Stopped),
+            () = self.relay.clock.sleep_until(until) => Ok(()),
+        }
+    }
+}
+
+fn complete(settled: &[Option<Settled>]) -> Option<Vec<Settled>> {
+    settled.iter().cloned().collect()
+}
+
+/// One outcome for each invalidation of the batch, from those of its representatives.
+fn spread(merged: &Coalesced, outcomes: &[Settled]) -> Vec<Settled> {
+    merged
+        .stands_for
+        .iter()
+        .map(|place| outcomes[*place].clone())
+        .collect()
+}

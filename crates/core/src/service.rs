@@ -1,0 +1,315 @@
+//! What callers can ask for.
+//!
+//! What this is: the story of each call in a few lines; the parts are in `plan`, the store and the
+//! board. What this is not: the wire; requests and answers here are the engine's own types.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use crate::area::{Area, PerArea};
+use crate::board::{Board, Standing};
+use crate::clock::UnixMillis;
+use crate::domain::{Directory, PurgeLimits};
+use crate::error::{PurgeError, StoreError};
+use crate::history::{HistoryFilter, HistoryPage, HistoryQuery, TaskRecord};
+use crate::invalidation::Seq;
+use crate::limits::HISTORY_PAGE_MAX;
+use crate::plan::{Caller, PurgeUrls, plan};
+use crate::ports::{Clock, Log, Store};
+use crate::quota::QuotaDay;
+use crate::receipt::{Receipt, Refusal, Settled};
+use crate::status::{ItemStatus, Refusals, StatusView};
+use crate::task::TaskId;
+use crate::topology::{FenceStrength, Node};
+
+/// The service behind the API.
+pub struct PurgeService {
+    store: Arc<dyn Store>,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    board: Arc<Board>,
+    directory: RwLock<Arc<Directory>>,
+    fail_after: Duration,
+}
+
+impl std::fmt::Debug for PurgeService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PurgeService")
+            .field("board", &self.board)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An account's daily quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaReport {
+    /// What it may purge.
+    pub limits: PurgeLimits,
+    /// What it has purged today.
+    pub used: PerArea<u32>,
+}
+
+/// A node, where it stands, and how far behind that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeReport {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Its standing.
+    pub standing: Standing,
+    /// The head of its area's log.
+    pub head: Seq,
+}
+
+/// What became of a task at one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeReceipts {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Where it stands now.
+    pub standing: Standing,
+    /// Items of the task that concern it.
+    pub items: u32,
+    /// Items whose copies it removed.
+    pub applied: u32,
+    /// Items of which it held no copy.
+    pub absent: u32,
+    /// Items that it will never carry out, with their URLs and reasons.
+    pub refused: Vec<(Box<str>, Refusal)>,
+    /// When the last of the settled items was settled.
+    pub at: Option<UnixMillis>,
+    /// What its receipts rest on.
+    pub fence: FenceStrength,
+    /// Longest wait of the fence among them.
+    pub waited: Duration,
+    /// Most attempts among them.
+    pub attempts: u32,
+}
+
+/// What became of a task, node by node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskReceipts {
+    /// The task.
+    pub id: TaskId,
+    /// When it was accepted.
+    pub accepted_at: UnixMillis,
+    /// Its status as a whole: `Fail` if any item failed, else `Process` if any is not done.
+    pub status: ItemStatus,
+    /// Its items.
+    pub items: u32,
+    /// Each node of its areas.
+    pub nodes: Vec<NodeReceipts>,
+}
+
+impl PurgeService {
+    /// A service. `fail_after` is how long an item may stay unsettled before it is shown as failed.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        board: Arc<Board>,
+        directory: Directory,
+        fail_after: Duration,
+    ) -> Self {
+        Self {
+            store,
+            log,
+            clock,
+            board,
+            directory: RwLock::new(Arc::new(directory)),
+            fail_after,
+        }
+    }
+
+    /// The accounts and domains as they are now.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        // A poisoned lock still holds a whole snapshot: it is replaced in one assignment.
+        self.directory
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Accepts a purge of URLs. Once the id is returned the task is durable.
+    ///
+    /// # Errors
+    /// [`PurgeError`]; then nothing was changed and no quota was charged.
+    pub async fn purge_urls(
+        &self,
+        caller: Caller,
+        request: PurgeUrls,
+    ) -> Result<TaskId, PurgeError> {
+        let now = self.clock.wall();
+        let plan = plan(caller, request, &self.directory(), now, self.clock.random())?;
+        let id = plan.task.id.clone();
+        self.store.submit(plan).await?;
+        Ok(id)
+    }
+
+    /// A page of the caller's history; statuses are those of this moment.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn history(
+        &self,
+        filter: HistoryFilter,
+        offset: u64,
+        limit: u32,
+    ) -> Result<HistoryPage, StoreError> {
+        let limit = limit.min(HISTORY_PAGE_MAX);
+        self.store
+            .history(HistoryQuery {
+                filter,
+                offset,
+                limit,
+                view: self.view(),
+            })
+            .await
+    }
+
+    /// The caller's quota of today.
+    ///
+    /// # Errors
+    /// [`PurgeError::NotActivated`], or when the store fails.
+    pub async fn quota(&self, caller: Caller) -> Result<QuotaReport, PurgeError> {
+        let limits = *self
+            .directory()
+            .limits(caller.account)
+            .ok_or(PurgeError::NotActivated)?;
+        let used = self
+            .store
+            .quota_used(caller.account, QuotaDay::of(self.clock.wall()))
+            .await?;
+        Ok(QuotaReport { limits, used })
+    }
+
+    /// Every node and where it stands.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeReport> {
+        let report = |node: &Arc<Node>| {
+            let standing = self.board.standing(&node.id)?;
+            Some(NodeReport {
+                node: Arc::clone(node),
+                standing,
+                head: self.log.head(node.area),
+            })
+        };
+        self.board.nodes().iter().filter_map(report).collect()
+    }
+
+    /// What became of one of the caller's tasks at each node; `None` when it has no such task.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn receipts(
+        &self,
+        caller: Caller,
+        id: &TaskId,
+    ) -> Result<Option<TaskReceipts>, StoreError> {
+        let Some(record) = self.store.task(caller.account, id).await? else {
+            return Ok(None);
+        };
+        let mut nodes = Vec::new();
+        for area in Area::ALL {
+            let positions: Vec<(Seq, usize)> = record.positions(area).collect();
+            let (Some((first, _)), Some((last, _))) = (positions.first(), positions.last()) else {
+                continue;
+            };
+            let receipts = self.store.receipts(area, *first, *last).await?;
+            for node in self.board.nodes().iter().filter(|node| node.area == area) {
+                let Some(standing) = self.board.standing(&node.id) else {
+                    continue;
+                };
+                nodes.push(node_receipts(
+                    Arc::clone(node),
+                    standing,
+                    &record,
+                    &positions,
+                    &receipts,
+                ));
+            }
+        }
+        let items = u32::try_from(record.task.items.len()).unwrap_or(u32::MAX);
+        let status = self.task_status(&record, &nodes);
+        Ok(Some(TaskReceipts {
+            id: id.clone(),
+            accepted_at: record.task.accepted_at,
+            status,
+            items,
+            nodes,
+        }))
+    }
+
+    fn view(&self) -> StatusView {
+        StatusView {
+            watermark: self.board.watermarks(),
+            now: self.clock.wall(),
+            fail_after: self.fail_after,
+        }
+    }
+
+    /// A task is settled when its last position in each area is, since cursors pass in order.
+    fn task_status(&self, record: &TaskRecord, nodes: &[NodeReceipts]) -> ItemStatus {
+        let refused = nodes.iter().any(|node| !node.refused.is_empty());
+        let refusals = if refused {
+            Refusals::Some
+        } else {
+            Refusals::None
+        };
+        let last = Area::ALL
+            .into_iter()
+            .filter_map(|area| Some((area, record.positions(area).last()?.0)));
+        self.view().item(last, record.task.accepted_at, refusals)
+    }
+}
+
+fn node_receipts(
+    node: Arc<Node>,
+    standing: Standing,
+    record: &TaskRecord,
+    positions: &[(Seq, usize)],
+    receipts: &[Receipt],
+) -> NodeReceipts {
+    let items = u32::try_from(positions.len()).unwrap_or(u32::MAX);
+    let fence = node.fence.strength();
+    let mut report = NodeReceipts {
+        node,
+        standing,
+        items,
+        applied: 0,
+        absent: 0,
+        refused: Vec::new(),
+        at: None,
+        fence,
+        waited: Duration::ZERO,
+        attempts: 0,
+    };
+    for receipt in receipts
+        .iter()
+        .filter(|receipt| receipt.node == report.node.id)
+    {
+        let covered = positions.iter().filter_map(|(seq, item)| {
+            let place = seq.0.checked_sub(receipt.after.0 + 1)?;
+            Some((receipt.outcomes.get(usize::try_from(place).ok()?)?, *item))
+        });
+        let mut concerns = false;
+        for (outcome, item) in covered {
+            concerns = true;
+            match outcome {
+                Settled::Applied => report.applied += 1,
+                Settled::Absent => report.absent += 1,
+                Settled::Refused(why) => report
+                    .refused
+                    .push((record.task.items[item].url.clone(), why.clone())),
+            }
+        }
+        if concerns {
+            report.at = report.at.max(Some(receipt.at));
+            report.fence = receipt.fence;
+            report.waited = report.waited.max(receipt.waited);
+            report.attempts = report.attempts.max(receipt.attempts);
+        }
+    }
+    report
+}
