@@ -55,9 +55,7 @@ impl AreaSet {
 
     /// The regions of the set.
     pub fn iter(self) -> impl Iterator<Item = Area> {
-        Area::ALL
-            .into_iter()
-            .filter(move |area| self.contains(*area))
+        Area::ALL.into_iter().filter(move |area| self.contains(*area))
     }
 
     /// The contract's name of the set.
@@ -82,10 +80,7 @@ pub struct PerArea<T> {
 impl<T> PerArea<T> {
     /// Makes each value from its region.
     pub fn from_fn(mut make: impl FnMut(Area) -> T) -> Self {
-        Self {
-            mainland: make(Area::Mainland),
-            overseas: make(Area::Overseas),
-        }
+        Self { mainland: make(Area::Mainland), overseas: make(Area::Overseas) }
     }
 
     /// The value of a region.

@@ -22,10 +22,8 @@ pub struct Coalesced {
 #[must_use]
 pub fn coalesce(batch: &[Invalidation]) -> Coalesced {
     let mut seen: HashMap<&Target, usize> = HashMap::with_capacity(batch.len());
-    let mut built = Coalesced {
-        distinct: Vec::with_capacity(batch.len()),
-        stands_for: Vec::with_capacity(batch.len()),
-    };
+    let mut built =
+        Coalesced { distinct: Vec::with_capacity(batch.len()), stands_for: Vec::with_capacity(batch.len()) };
     for (position, invalidation) in batch.iter().enumerate() {
         let next = built.distinct.len();
         let place = *seen.entry(invalidation.target.as_ref()).or_insert(next);
@@ -52,8 +50,7 @@ mod tests {
     use crate::task::TaskId;
 
     fn invalidation(seq: usize, path: u8, mode: Mode) -> Invalidation {
-        let url = CacheUrl::parse(&format!("http://a.test/{path}"), Encode::AsSubmitted)
-            .expect("a valid URL");
+        let url = CacheUrl::parse(&format!("http://a.test/{path}"), Encode::AsSubmitted).expect("a valid URL");
         Invalidation {
             seq: Seq(seq as u64),
             task: TaskId::new(UnixMillis(0), 0),

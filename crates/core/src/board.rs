@@ -62,26 +62,20 @@ impl Board {
     /// A board of these nodes at these cursors. A node without a cursor begins before all.
     #[must_use]
     pub fn new(nodes: &[Arc<Node>], cursors: Vec<Cursor>) -> Self {
-        let mut known: HashMap<NodeId, Cursor> =
-            cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
+        let mut known: HashMap<NodeId, Cursor> = cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
         let cells = nodes.iter().map(|node| {
             let cursor = known.remove(&node.id);
             let seq = cursor.as_ref().map_or(Seq::ZERO, |cursor| cursor.seq);
             let standing = Standing {
                 applied: seq,
                 settled: seq,
-                membership: cursor
-                    .as_ref()
-                    .map_or(Membership::Joining, |cursor| cursor.membership),
+                membership: cursor.as_ref().map_or(Membership::Joining, |cursor| cursor.membership),
                 last_receipt: cursor.and_then(|cursor| cursor.last_receipt),
                 trouble: None,
             };
             (node.id.clone(), watch::Sender::new(standing))
         });
-        Self {
-            nodes: nodes.to_vec(),
-            cells: cells.collect(),
-        }
+        Self { nodes: nodes.to_vec(), cells: cells.collect() }
     }
 
     /// The nodes on the board.
@@ -118,9 +112,7 @@ impl Board {
     /// unknown, for an edge could refill from what it has not yet forgotten.
     #[must_use]
     pub fn shield_limit(&self, shield: &NodeId) -> Seq {
-        self.cells
-            .get(shield)
-            .map_or(Seq::ZERO, |cell| limit(&cell.borrow()))
+        self.cells.get(shield).map_or(Seq::ZERO, |cell| limit(&cell.borrow()))
     }
 
     /// Waits until the shield's limit is beyond `after`. Level-triggered: what happened before the
@@ -141,9 +133,7 @@ impl Board {
     }
 
     pub(crate) fn applied(&self, node: &NodeId, upto: Seq) {
-        self.change(node, |standing| {
-            standing.applied = standing.applied.max(upto)
-        });
+        self.change(node, |standing| standing.applied = standing.applied.max(upto));
     }
 
     /// Shows a cursor that the store has kept.
@@ -156,10 +146,7 @@ impl Board {
             standing.applied = standing.applied.max(upto);
             standing.last_receipt = Some(at);
         });
-        WatermarkMove {
-            from,
-            to: self.watermark(node.area),
-        }
+        WatermarkMove { from, to: self.watermark(node.area) }
     }
 
     pub(crate) fn joined(&self, node: &NodeId, cursor: Seq) {
@@ -172,15 +159,8 @@ impl Board {
 
     pub(crate) fn troubled(&self, node: &NodeId, why: Unreachable, now: UnixMillis) {
         self.change(node, |standing| {
-            let (since, attempts) = standing
-                .trouble
-                .as_ref()
-                .map_or((now, 0), |old| (old.since, old.attempts));
-            standing.trouble = Some(Trouble {
-                why,
-                since,
-                attempts: attempts.saturating_add(1),
-            });
+            let (since, attempts) = standing.trouble.as_ref().map_or((now, 0), |old| (old.since, old.attempts));
+            standing.trouble = Some(Trouble { why, since, attempts: attempts.saturating_add(1) });
         });
     }
 

@@ -69,10 +69,7 @@ pub struct PurgeLimits {
 impl Default for PurgeLimits {
     fn default() -> Self {
         let day = PerArea::from_fn(|_: Area| URLS_PER_DAY);
-        Self {
-            urls_per_call: URLS_PER_CALL,
-            urls_per_day: day,
-        }
+        Self { urls_per_call: URLS_PER_CALL, urls_per_day: day }
     }
 }
 
@@ -104,10 +101,7 @@ impl Directory {
         accounts: impl IntoIterator<Item = (AccountId, PurgeLimits)>,
         domains: impl IntoIterator<Item = Domain>,
     ) -> Result<Self, DirectoryError> {
-        let mut built = Self {
-            limits: accounts.into_iter().collect(),
-            ..Self::default()
-        };
+        let mut built = Self { limits: accounts.into_iter().collect(), ..Self::default() };
         for domain in domains {
             if !built.limits.contains_key(&domain.owner) {
                 return Err(DirectoryError::NoOwner(domain.name, domain.owner));
@@ -166,11 +160,7 @@ mod tests {
     #[test]
     fn most_specific_domain_wins() {
         let accounts = [1, 2, 3].map(|id| (AccountId(id), PurgeLimits::default()));
-        let domains = [
-            domain("*.a.test", 1),
-            domain("*.img.a.test", 2),
-            domain("x.img.a.test", 3),
-        ];
+        let domains = [domain("*.a.test", 1), domain("*.img.a.test", 2), domain("x.img.a.test", 3)];
         let directory = Directory::new(accounts, domains).expect("names differ");
 
         assert_eq!(owner(&directory, "www.a.test"), Some(1));
@@ -184,9 +174,6 @@ mod tests {
     #[test]
     fn domain_without_an_account_is_refused() {
         let built = Directory::new([], [domain("a.test", 9)]);
-        assert!(matches!(
-            built,
-            Err(DirectoryError::NoOwner(_, AccountId(9)))
-        ));
+        assert!(matches!(built, Err(DirectoryError::NoOwner(_, AccountId(9)))));
     }
 }

@@ -91,17 +91,9 @@ impl TaskRecord {
     /// The items that are purged in an area, with their positions in its log.
     pub fn positions(&self, area: Area) -> impl Iterator<Item = (Seq, usize)> + '_ {
         let first = *self.first.get(area);
-        let members = self
-            .task
-            .items
-            .iter()
-            .enumerate()
-            .filter(move |(_, item)| item.areas.contains(area));
+        let members = self.task.items.iter().enumerate().filter(move |(_, item)| item.areas.contains(area));
         first.into_iter().flat_map(move |first| {
-            members
-                .clone()
-                .zip(0u64..)
-                .map(move |((index, _), place)| (first.plus(place), index))
+            members.clone().zip(0u64..).map(move |((index, _), place)| (first.plus(place), index))
         })
     }
 }

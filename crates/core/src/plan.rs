@@ -53,9 +53,7 @@ pub fn plan(
     now: UnixMillis,
     random: u64,
 ) -> Result<Plan, PurgeError> {
-    let limits = directory
-        .limits(caller.account)
-        .ok_or(PurgeError::NotActivated)?;
+    let limits = directory.limits(caller.account).ok_or(PurgeError::NotActivated)?;
     check_count(request.urls.len(), limits)?;
     let mut charge = Charge::default();
     let mut items = Vec::with_capacity(request.urls.len());
@@ -72,12 +70,7 @@ pub fn plan(
         accepted_at: now,
         items,
     };
-    Ok(Plan {
-        task,
-        day: QuotaDay::of(now),
-        charge,
-        quota: limits.urls_per_day,
-    })
+    Ok(Plan { task, day: QuotaDay::of(now), charge, quota: limits.urls_per_day })
 }
 
 fn check_count(count: usize, limits: &PurgeLimits) -> Result<(), PurgeError> {
@@ -85,10 +78,7 @@ fn check_count(count: usize, limits: &PurgeLimits) -> Result<(), PurgeError> {
         return Err(PurgeError::NoUrls);
     }
     if count > limits.urls_per_call as usize {
-        return Err(PurgeError::TooManyUrls {
-            count,
-            limit: limits.urls_per_call,
-        });
+        return Err(PurgeError::TooManyUrls { count, limit: limits.urls_per_call });
     }
     Ok(())
 }
@@ -107,25 +97,14 @@ fn areas_of(
     let domain = directory
         .domain(host)
         .filter(|domain| domain.owner == caller.account)
-        .ok_or_else(|| PurgeError::UnknownHost {
-            index,
-            host: host.clone(),
-        })?;
+        .ok_or_else(|| PurgeError::UnknownHost { index, host: host.clone() })?;
     if domain.status == DomainStatus::Offline {
-        return Err(PurgeError::HostOffline {
-            index,
-            host: host.clone(),
-        });
+        return Err(PurgeError::HostOffline { index, host: host.clone() });
     }
     match area {
         None => Ok(domain.areas),
         Some(area) if domain.areas.contains(area) => Ok(AreaSet::One(area)),
-        Some(area) => Err(PurgeError::AreaMismatch {
-            index,
-            host: host.clone(),
-            area,
-            served: domain.areas,
-        }),
+        Some(area) => Err(PurgeError::AreaMismatch { index, host: host.clone(), area, served: domain.areas }),
     }
 }
 
@@ -136,10 +115,7 @@ mod tests {
     use crate::target::{HostName, InvalidUrl};
 
     fn directory() -> Directory {
-        let limits = PurgeLimits {
-            urls_per_call: 3,
-            ..PurgeLimits::default()
-        };
+        let limits = PurgeLimits { urls_per_call: 3, ..PurgeLimits::default() };
         let accounts = [(AccountId(1), limits), (AccountId(2), limits)];
         let domain = |name: &str, owner, areas, status| Domain {
             name: DomainName::parse(name).expect("a valid name in a test"),
@@ -149,12 +125,7 @@ mod tests {
         };
         let domains = [
             domain("global.test", 1, AreaSet::Global, DomainStatus::Online),
-            domain(
-                "inland.test",
-                1,
-                AreaSet::One(Area::Mainland),
-                DomainStatus::Online,
-            ),
+            domain("inland.test", 1, AreaSet::One(Area::Mainland), DomainStatus::Online),
             domain("off.test", 1, AreaSet::Global, DomainStatus::Offline),
             domain("other.test", 2, AreaSet::Global, DomainStatus::Online),
         ];
@@ -163,20 +134,8 @@ mod tests {
 
     fn submit(account: u64, urls: &[&str], area: Option<Area>) -> Result<Plan, PurgeError> {
         let urls = urls.iter().map(|url| Box::from(*url)).collect();
-        let request = PurgeUrls {
-            urls,
-            area,
-            encode: Encode::AsSubmitted,
-        };
-        plan(
-            Caller {
-                account: AccountId(account),
-            },
-            request,
-            &directory(),
-            UnixMillis(1_000),
-            7,
-        )
+        let request = PurgeUrls { urls, area, encode: Encode::AsSubmitted };
+        plan(Caller { account: AccountId(account) }, request, &directory(), UnixMillis(1_000), 7)
     }
 
     fn host(text: &str) -> HostName {
@@ -185,44 +144,17 @@ mod tests {
 
     #[test]
     fn each_item_goes_where_its_domain_is_served_and_costs_a_unit_there() {
-        let plan = submit(
-            1,
-            &[
-                "http://global.test/",
-                "http://inland.test/",
-                "http://global.test/",
-            ],
-            None,
-        );
+        let plan = submit(1, &["http://global.test/", "http://inland.test/", "http://global.test/"], None);
         let plan = plan.expect("all are the caller's");
         let areas: Vec<_> = plan.task.items.iter().map(|item| item.areas).collect();
-        assert_eq!(
-            areas,
-            [
-                AreaSet::Global,
-                AreaSet::One(Area::Mainland),
-                AreaSet::Global
-            ]
-        );
-        assert_eq!(
-            plan.charge,
-            PerArea {
-                mainland: 3,
-                overseas: 2
-            }
-        );
+        assert_eq!(areas, [AreaSet::Global, AreaSet::One(Area::Mainland), AreaSet::Global]);
+        assert_eq!(plan.charge, PerArea { mainland: 3, overseas: 2 });
     }
 
     #[test]
     fn area_of_the_call_narrows_a_global_domain() {
         let plan = submit(1, &["http://global.test/"], Some(Area::Overseas)).expect("served there");
-        assert_eq!(
-            plan.charge,
-            PerArea {
-                mainland: 0,
-                overseas: 1
-            }
-        );
+        assert_eq!(plan.charge, PerArea { mainland: 0, overseas: 1 });
     }
 
     #[test]
@@ -234,35 +166,11 @@ mod tests {
         check(
             "http://global.test/\n",
             None,
-            PurgeError::InvalidUrl {
-                index: 1,
-                why: InvalidUrl::ControlCharacter { position: 19 },
-            },
+            PurgeError::InvalidUrl { index: 1, why: InvalidUrl::ControlCharacter { position: 19 } },
         );
-        check(
-            "http://nowhere.test/",
-            None,
-            PurgeError::UnknownHost {
-                index: 1,
-                host: host("nowhere.test"),
-            },
-        );
-        check(
-            "http://other.test/",
-            None,
-            PurgeError::UnknownHost {
-                index: 1,
-                host: host("other.test"),
-            },
-        );
-        check(
-            "http://off.test/",
-            None,
-            PurgeError::HostOffline {
-                index: 1,
-                host: host("off.test"),
-            },
-        );
+        check("http://nowhere.test/", None, PurgeError::UnknownHost { index: 1, host: host("nowhere.test") });
+        check("http://other.test/", None, PurgeError::UnknownHost { index: 1, host: host("other.test") });
+        check("http://off.test/", None, PurgeError::HostOffline { index: 1, host: host("off.test") });
         check(
             "http://inland.test/",
             Some(Area::Overseas),
@@ -279,10 +187,7 @@ mod tests {
     fn empty_and_oversized_calls_are_refused() {
         assert_eq!(submit(1, &[], None), Err(PurgeError::NoUrls));
         let four = ["http://global.test/"; 4];
-        assert_eq!(
-            submit(1, &four, None),
-            Err(PurgeError::TooManyUrls { count: 4, limit: 3 })
-        );
+        assert_eq!(submit(1, &four, None), Err(PurgeError::TooManyUrls { count: 4, limit: 3 }));
         assert_eq!(submit(9, &four[..1], None), Err(PurgeError::NotActivated));
     }
 }

@@ -33,11 +33,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the store fails.
-    async fn quota_used(
-        &self,
-        account: AccountId,
-        day: QuotaDay,
-    ) -> Result<PerArea<u32>, StoreError>;
+    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerArea<u32>, StoreError>;
 
     /// A page of an account's history, newest task first.
     ///
@@ -49,15 +45,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the store fails.
-    async fn task(&self, account: AccountId, id: &TaskId)
-    -> Result<Option<TaskRecord>, StoreError>;
+    async fn task(&self, account: AccountId, id: &TaskId) -> Result<Option<TaskRecord>, StoreError>;
 
     /// The receipts of an area that cover any position from `first` to `last`, oldest first.
     ///
     /// # Errors
     /// When the store fails.
-    async fn receipts(&self, area: Area, first: Seq, last: Seq)
-    -> Result<Vec<Receipt>, StoreError>;
+    async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError>;
 
     /// The cursors of these nodes. A node that has none gets one at the head of its area's log,
     /// [`Membership::Joining`] unless that log is still empty.
@@ -116,8 +110,7 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// [`LogError::Truncated`] when what follows `after` is no longer kept.
-    async fn read(&self, area: Area, after: Seq, max: usize)
-    -> Result<Vec<Invalidation>, LogError>;
+    async fn read(&self, area: Area, after: Seq, max: usize) -> Result<Vec<Invalidation>, LogError>;
 }
 
 /// How one node is told.

@@ -63,12 +63,7 @@ impl Progress {
     #[must_use]
     pub fn new(cursor: Seq, passes: Vec<Duration>) -> Self {
         let granularity = passes.last().copied().unwrap_or_default() / FENCE_MARKS;
-        Self {
-            cursors: vec![cursor; passes.len()],
-            passes,
-            marks: VecDeque::new(),
-            granularity,
-        }
+        Self { cursors: vec![cursor; passes.len()], passes, marks: VecDeque::new(), granularity }
     }
 
     /// The last pass: its progress is the node's cursor.
@@ -98,11 +93,7 @@ impl Progress {
             }
         }
         if limit > self.cursors[0] {
-            return Ready::Apply(Span {
-                pass: 0,
-                after: self.cursors[0],
-                upto: limit,
-            });
+            return Ready::Apply(Span { pass: 0, after: self.cursors[0], upto: limit });
         }
         Ready::Wait(wake)
     }
@@ -128,11 +119,7 @@ impl Progress {
                 mark.upto = upto;
                 mark.last = now;
             }
-            _ => self.marks.push_back(Mark {
-                upto,
-                first: now,
-                last: now,
-            }),
+            _ => self.marks.push_back(Mark { upto, first: now, last: now }),
         }
     }
 
@@ -146,10 +133,7 @@ impl Progress {
 
     fn next_due(&self, pass: usize) -> Option<Tick> {
         let beyond = |mark: &&Mark| mark.upto > self.cursors[pass];
-        self.marks
-            .iter()
-            .find(beyond)
-            .map(|mark| mark.last.after(self.passes[pass]))
+        self.marks.iter().find(beyond).map(|mark| mark.last.after(self.passes[pass]))
     }
 }
 
@@ -177,34 +161,13 @@ mod tests {
     #[test]
     fn purge_is_repeated_on_schedule_and_settled_after_the_last_pass() {
         let mut progress = bounded();
-        assert_eq!(
-            progress.ready(Seq(12), at(0)),
-            Ready::Apply(Span {
-                pass: 0,
-                after: Seq(10),
-                upto: Seq(12)
-            })
-        );
+        assert_eq!(progress.ready(Seq(12), at(0)), Ready::Apply(Span { pass: 0, after: Seq(10), upto: Seq(12) }));
         progress.record(0, Seq(12), at(1));
         assert_eq!(progress.ready(Seq(12), at(1)), Ready::Wait(Some(at(3))));
-        assert_eq!(
-            progress.ready(Seq(12), at(3)),
-            Ready::Apply(Span {
-                pass: 1,
-                after: Seq(10),
-                upto: Seq(12)
-            })
-        );
+        assert_eq!(progress.ready(Seq(12), at(3)), Ready::Apply(Span { pass: 1, after: Seq(10), upto: Seq(12) }));
         progress.record(1, Seq(12), at(4));
         assert_eq!(progress.ready(Seq(12), at(60)), Ready::Wait(Some(at(61))));
-        assert_eq!(
-            progress.ready(Seq(12), at(61)),
-            Ready::Apply(Span {
-                pass: 2,
-                after: Seq(10),
-                upto: Seq(12)
-            })
-        );
+        assert_eq!(progress.ready(Seq(12), at(61)), Ready::Apply(Span { pass: 2, after: Seq(10), upto: Seq(12) }));
         progress.record(2, Seq(12), at(61));
         assert_eq!(progress.ready(Seq(12), at(900)), Ready::Wait(None));
     }
@@ -228,10 +191,7 @@ mod tests {
                 progress.record(span.pass, span.upto, now);
             }
         }
-        assert!(
-            progress.cursors[2] > Seq(3_000),
-            "the last pass follows about a minute behind"
-        );
+        assert!(progress.cursors[2] > Seq(3_000), "the last pass follows about a minute behind");
     }
 
     proptest! {

@@ -39,20 +39,12 @@ pub struct QuotaExceeded {
 ///
 /// # Errors
 /// The first area in which it does not fit.
-pub fn check_quota(
-    used: &PerArea<u32>,
-    charge: &Charge,
-    limit: &PerArea<u32>,
-) -> Result<(), QuotaExceeded> {
+pub fn check_quota(used: &PerArea<u32>, charge: &Charge, limit: &PerArea<u32>) -> Result<(), QuotaExceeded> {
     for area in Area::ALL {
         let available = limit.get(area).saturating_sub(*used.get(area));
         let needed = *charge.get(area);
         if needed > available {
-            return Err(QuotaExceeded {
-                area,
-                available,
-                needed,
-            });
+            return Err(QuotaExceeded { area, available, needed });
         }
     }
     Ok(())
@@ -72,40 +64,10 @@ mod tests {
 
     #[test]
     fn quota_is_used_to_the_last_unit_and_not_beyond() {
-        let used = PerArea {
-            mainland: 9_990,
-            overseas: 0,
-        };
-        let limit = PerArea {
-            mainland: 10_000,
-            overseas: 10_000,
-        };
-        assert_eq!(
-            check_quota(
-                &used,
-                &PerArea {
-                    mainland: 10,
-                    overseas: 10_000
-                },
-                &limit
-            ),
-            Ok(())
-        );
-        let refused = check_quota(
-            &used,
-            &PerArea {
-                mainland: 11,
-                overseas: 0,
-            },
-            &limit,
-        );
-        assert_eq!(
-            refused,
-            Err(QuotaExceeded {
-                area: Area::Mainland,
-                available: 10,
-                needed: 11
-            })
-        );
+        let used = PerArea { mainland: 9_990, overseas: 0 };
+        let limit = PerArea { mainland: 10_000, overseas: 10_000 };
+        assert_eq!(check_quota(&used, &PerArea { mainland: 10, overseas: 10_000 }, &limit), Ok(()));
+        let refused = check_quota(&used, &PerArea { mainland: 11, overseas: 0 }, &limit);
+        assert_eq!(refused, Err(QuotaExceeded { area: Area::Mainland, available: 10, needed: 11 }));
     }
 }

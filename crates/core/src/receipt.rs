@@ -49,10 +49,7 @@ impl std::fmt::Display for Refusal {
             }
             Self::Unsupported => f.write_str("this kind of cache cannot do it"),
             Self::Unanswered { attempts } => {
-                write!(
-                    f,
-                    "the node left it unanswered {attempts} times while it answered others"
-                )
+                write!(f, "the node left it unanswered {attempts} times while it answered others")
             }
         }
     }
@@ -89,10 +86,7 @@ impl std::fmt::Display for Unreachable {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Closed => f.write_str("the connection was closed before the answer"),
             Self::Denied { status } => {
-                write!(
-                    f,
-                    "the node answered {status}: let the relay's address purge there"
-                )
+                write!(f, "the node answered {status}: let the relay's address purge there")
             }
             Self::Failed { status } => write!(f, "the node failed with {status}"),
             Self::Protocol(reason) => write!(f, "not the expected protocol: {}", reason.as_str()),

@@ -86,10 +86,7 @@ pub struct Relay {
 
 impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Relay")
-            .field("board", &self.board)
-            .field("retry", &self.retry)
-            .finish_non_exhaustive()
+        f.debug_struct("Relay").field("board", &self.board).field("retry", &self.retry).finish_non_exhaustive()
     }
 }
 
@@ -103,9 +100,7 @@ pub struct Worker {
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker")
-            .field("node", &self.node.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Worker").field("node", &self.node.id).finish_non_exhaustive()
     }
 }
 
@@ -116,18 +111,8 @@ impl Worker {
     /// A worker that ends soon after `stop`: it finishes the attempt it is in, whose length the
     /// purger bounds, and leaves the rest to the next start.
     #[must_use]
-    pub const fn new(
-        relay: Relay,
-        node: Arc<Node>,
-        purger: Arc<dyn Purger>,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            relay,
-            node,
-            purger,
-            stop,
-        }
+    pub const fn new(relay: Relay, node: Arc<Node>, purger: Arc<dyn Purger>, stop: CancellationToken) -> Self {
+        Self { relay, node, purger, stop }
     }
 
     /// Works until it is stopped.
@@ -138,10 +123,8 @@ impl Worker {
 
     async fn follow(&self) -> Result<std::convert::Infallible, Stopped> {
         let standing = self.relay.board.standing(&self.node.id);
-        let (mut cursor, membership) = standing
-            .map_or((Seq::ZERO, Membership::Joining), |standing| {
-                (standing.settled, standing.membership)
-            });
+        let (mut cursor, membership) =
+            standing.map_or((Seq::ZERO, Membership::Joining), |standing| (standing.settled, standing.membership));
         if membership == Membership::Joining {
             self.join(self.node.join, cursor).await?;
         }
@@ -213,9 +196,7 @@ impl Worker {
         loop {
             match self.relay.log.read(self.node.area, span.after, max).await {
                 Ok(batch) if !batch.is_empty() => return Ok(Some(batch)),
-                Ok(_) => {
-                    self.store_failed(&format!("nothing follows {} below the head", span.after))
-                }
+                Ok(_) => self.store_failed(&format!("nothing follows {} below the head", span.after)),
                 Err(LogError::Truncated { .. }) => return Ok(None),
                 Err(error) => self.store_failed(&error.to_string()),
             }
@@ -225,12 +206,7 @@ impl Worker {
     }
 
     /// Carries out one batch in one pass and returns how far that brings the pass.
-    async fn pass(
-        &self,
-        progress: &Progress,
-        span: Span,
-        batch: &[Invalidation],
-    ) -> Result<Seq, Stopped> {
+    async fn pass(&self, progress: &Progress, span: Span, batch: &[Invalidation]) -> Result<Seq, Stopped> {
         let (outcomes, attempts) = self.deliver(batch).await?;
         let upto = span.after.plus(batch.len() as u64);
         let at = self.relay.clock.wall();
@@ -261,22 +237,11 @@ impl Worker {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let open: Vec<usize> = (0..settled.len())
-                .filter(|place| settled[*place].is_none())
-                .collect();
-            let sent: Vec<Invalidation> = open
-                .iter()
-                .map(|place| batch[merged.distinct[*place]].clone())
-                .collect();
+            let open: Vec<usize> = (0..settled.len()).filter(|place| settled[*place].is_none()).collect();
+            let sent: Vec<Invalidation> = open.iter().map(|place| batch[merged.distinct[*place]].clone()).collect();
             let outcomes = self.purger.apply(&sent).await;
-            debug_assert_eq!(
-                outcomes.len(),
-                sent.len(),
-                "one outcome for each invalidation"
-            );
-            let trouble = self
-                .take_outcomes(&open, outcomes, attempt, &mut settled)
-                .await;
+            debug_assert_eq!(outcomes.len(), sent.len(), "one outcome for each invalidation");
+            let trouble = self.take_outcomes(&open, outcomes, attempt, &mut settled).await;
             match (trouble, complete(&settled)) {
                 (None, Some(all)) => {
                     self.relay.board.untroubled(&self.node.id);
@@ -298,11 +263,8 @@ impl Worker {
         attempt: u32,
         settled: &mut [Option<Settled>],
     ) -> Option<Unreachable> {
-        let answered = outcomes
-            .iter()
-            .any(|outcome| !matches!(outcome, Outcome::Unreachable(_)));
-        let liveness = if answered
-            || (attempt >= crate::limits::UNANSWERED_ATTEMPTS_MAX && self.purger.answers().await)
+        let answered = outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Unreachable(_)));
+        let liveness = if answered || (attempt >= crate::limits::UNANSWERED_ATTEMPTS_MAX && self.purger.answers().await)
         {
             Liveness::Answers
         } else {
@@ -324,15 +286,8 @@ impl Worker {
         while let Err(error) = self.relay.store.advance(receipt.clone()).await {
             self.give_way(&error, &mut attempt).await?;
         }
-        let watermark = self
-            .relay
-            .board
-            .settled(&self.node, receipt.cursor(), receipt.at);
-        self.observe(&RelayEvent::Settled {
-            batch,
-            receipt: &receipt,
-            watermark,
-        });
+        let watermark = self.relay.board.settled(&self.node, receipt.cursor(), receipt.at);
+        self.observe(&RelayEvent::Settled { batch, receipt: &receipt, watermark });
         Ok(())
     }
 
@@ -347,12 +302,7 @@ impl Worker {
             }
         }
         let mut attempt = 0;
-        while let Err(error) = self
-            .relay
-            .store
-            .joined(&self.node.id, self.node.area, cursor)
-            .await
-        {
+        while let Err(error) = self.relay.store.joined(&self.node.id, self.node.area, cursor).await {
             self.give_way(&error, &mut attempt).await?;
         }
         self.relay.board.joined(&self.node.id, cursor);
@@ -377,9 +327,7 @@ impl Worker {
 
     fn unreachable(&self, why: Unreachable, attempt: u32) {
         self.observe(&RelayEvent::Unreachable { why: &why, attempt });
-        self.relay
-            .board
-            .troubled(&self.node.id, why, self.relay.clock.wall());
+        self.relay.board.troubled(&self.node.id, why, self.relay.clock.wall());
     }
 
     async fn give_way(&self, error: &StoreError, attempt: &mut u32) -> Result<(), Stopped> {
@@ -389,9 +337,7 @@ impl Worker {
     }
 
     fn store_failed(&self, error: &str) {
-        self.observe(&RelayEvent::StoreFailed {
-            error: error.to_owned(),
-        });
+        self.observe(&RelayEvent::StoreFailed { error: error.to_owned() });
     }
 
     fn observe(&self, event: &RelayEvent<'_>) {
@@ -418,9 +364,5 @@ fn complete(settled: &[Option<Settled>]) -> Option<Vec<Settled>> {
 
 /// One outcome for each invalidation of the batch, from those of its representatives.
 fn spread(merged: &Coalesced, outcomes: &[Settled]) -> Vec<Settled> {
-    merged
-        .stands_for
-        .iter()
-        .map(|place| outcomes[*place].clone())
-        .collect()
+    merged.stands_for.iter().map(|place| outcomes[*place].clone()).collect()
 }

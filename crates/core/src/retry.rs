@@ -16,10 +16,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            first: RETRY_FIRST,
-            max: RETRY_MAX,
-        }
+        Self { first: RETRY_FIRST, max: RETRY_MAX }
     }
 }
 
@@ -64,9 +61,9 @@ pub fn decide(outcome: Outcome, attempt: u32, liveness: Liveness) -> Decision {
         Outcome::Applied => Decision::Settle(Settled::Applied),
         Outcome::Absent => Decision::Settle(Settled::Absent),
         Outcome::Refused(why) => Decision::Settle(Settled::Refused(why)),
-        Outcome::Unreachable(
-            Unreachable::Closed | Unreachable::Timeout | Unreachable::Protocol(_),
-        ) if attempt >= UNANSWERED_ATTEMPTS_MAX && liveness == Liveness::Answers => {
+        Outcome::Unreachable(Unreachable::Closed | Unreachable::Timeout | Unreachable::Protocol(_))
+            if attempt >= UNANSWERED_ATTEMPTS_MAX && liveness == Liveness::Answers =>
+        {
             Decision::Settle(Settled::Refused(Refusal::Unanswered { attempts: attempt }))
         }
         Outcome::Unreachable(why) => Decision::Retry(why),
@@ -90,13 +87,8 @@ mod tests {
 
     #[test]
     fn delay_grows_until_its_maximum() {
-        let policy = RetryPolicy {
-            first: Duration::from_millis(100),
-            max: Duration::from_secs(1),
-        };
-        let delays: Vec<_> = (1..6)
-            .map(|attempt| policy.delay(attempt, 0).as_millis())
-            .collect();
+        let policy = RetryPolicy { first: Duration::from_millis(100), max: Duration::from_secs(1) };
+        let delays: Vec<_> = (1..6).map(|attempt| policy.delay(attempt, 0).as_millis()).collect();
         assert_eq!(delays, [50, 100, 200, 400, 500]);
     }
 
@@ -104,14 +96,8 @@ mod tests {
     fn one_poisonous_url_is_given_up_only_when_the_node_answers_others() {
         let closed = || Outcome::Unreachable(Unreachable::Closed);
         let last = UNANSWERED_ATTEMPTS_MAX;
-        assert_eq!(
-            decide(closed(), last, Liveness::Silent),
-            Decision::Retry(Unreachable::Closed)
-        );
-        assert_eq!(
-            decide(closed(), last - 1, Liveness::Answers),
-            Decision::Retry(Unreachable::Closed)
-        );
+        assert_eq!(decide(closed(), last, Liveness::Silent), Decision::Retry(Unreachable::Closed));
+        assert_eq!(decide(closed(), last - 1, Liveness::Answers), Decision::Retry(Unreachable::Closed));
         let given_up = Decision::Settle(Settled::Refused(Refusal::Unanswered { attempts: last }));
         assert_eq!(decide(closed(), last, Liveness::Answers), given_up);
     }
@@ -120,9 +106,6 @@ mod tests {
     fn node_that_denies_the_relay_never_loses_a_purge() {
         let denied = Unreachable::Denied { status: 403 };
         let outcome = Outcome::Unreachable(denied.clone());
-        assert_eq!(
-            decide(outcome, 10_000, Liveness::Answers),
-            Decision::Retry(denied)
-        );
+        assert_eq!(decide(outcome, 10_000, Liveness::Answers), Decision::Retry(denied));
     }
 }

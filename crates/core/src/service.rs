@@ -19,7 +19,7 @@ use crate::ports::{Clock, Log, Store};
 use crate::quota::QuotaDay;
 use crate::receipt::{Receipt, Refusal, Settled};
 use crate::status::{ItemStatus, Refusals, StatusView};
-use crate::task::TaskId;
+use crate::task::{AccountId, TaskId};
 use crate::topology::{FenceStrength, Node};
 
 /// The service behind the API.
@@ -34,9 +34,7 @@ pub struct PurgeService {
 
 impl std::fmt::Debug for PurgeService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PurgeService")
-            .field("board", &self.board)
-            .finish_non_exhaustive()
+        f.debug_struct("PurgeService").field("board", &self.board).finish_non_exhaustive()
     }
 }
 
@@ -111,35 +109,21 @@ impl PurgeService {
         directory: Directory,
         fail_after: Duration,
     ) -> Self {
-        Self {
-            store,
-            log,
-            clock,
-            board,
-            directory: RwLock::new(Arc::new(directory)),
-            fail_after,
-        }
+        Self { store, log, clock, board, directory: RwLock::new(Arc::new(directory)), fail_after }
     }
 
     /// The accounts and domains as they are now.
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {
         // A poisoned lock still holds a whole snapshot: it is replaced in one assignment.
-        self.directory
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Accepts a purge of URLs. Once the id is returned the task is durable.
     ///
     /// # Errors
     /// [`PurgeError`]; then nothing was changed and no quota was charged.
-    pub async fn purge_urls(
-        &self,
-        caller: Caller,
-        request: PurgeUrls,
-    ) -> Result<TaskId, PurgeError> {
+    pub async fn purge_urls(&self, caller: Caller, request: PurgeUrls) -> Result<TaskId, PurgeError> {
         let now = self.clock.wall();
         let plan = plan(caller, request, &self.directory(), now, self.clock.random())?;
         let id = plan.task.id.clone();
@@ -151,21 +135,9 @@ impl PurgeService {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn history(
-        &self,
-        filter: HistoryFilter,
-        offset: u64,
-        limit: u32,
-    ) -> Result<HistoryPage, StoreError> {
+    pub async fn history(&self, filter: HistoryFilter, offset: u64, limit: u32) -> Result<HistoryPage, StoreError> {
         let limit = limit.min(HISTORY_PAGE_MAX);
-        self.store
-            .history(HistoryQuery {
-                filter,
-                offset,
-                limit,
-                view: self.view(),
-            })
-            .await
+        self.store.history(HistoryQuery { filter, offset, limit, view: self.view() }).await
     }
 
     /// The caller's quota of today.
@@ -173,15 +145,18 @@ impl PurgeService {
     /// # Errors
     /// [`PurgeError::NotActivated`], or when the store fails.
     pub async fn quota(&self, caller: Caller) -> Result<QuotaReport, PurgeError> {
-        let limits = *self
-            .directory()
-            .limits(caller.account)
-            .ok_or(PurgeError::NotActivated)?;
-        let used = self
-            .store
-            .quota_used(caller.account, QuotaDay::of(self.clock.wall()))
-            .await?;
+        let limits = *self.directory().limits(caller.account).ok_or(PurgeError::NotActivated)?;
+        let used = self.store.quota_used(caller.account, QuotaDay::of(self.clock.wall())).await?;
         Ok(QuotaReport { limits, used })
+    }
+
+    /// Whether the store answers, for a readiness check.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        let day = QuotaDay::of(self.clock.wall());
+        self.store.quota_used(AccountId(0), day).await.map(|_used| ())
     }
 
     /// Every node and where it stands.
@@ -189,11 +164,7 @@ impl PurgeService {
     pub fn nodes(&self) -> Vec<NodeReport> {
         let report = |node: &Arc<Node>| {
             let standing = self.board.standing(&node.id)?;
-            Some(NodeReport {
-                node: Arc::clone(node),
-                standing,
-                head: self.log.head(node.area),
-            })
+            Some(NodeReport { node: Arc::clone(node), standing, head: self.log.head(node.area) })
         };
         self.board.nodes().iter().filter_map(report).collect()
     }
@@ -202,11 +173,7 @@ impl PurgeService {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn receipts(
-        &self,
-        caller: Caller,
-        id: &TaskId,
-    ) -> Result<Option<TaskReceipts>, StoreError> {
+    pub async fn receipts(&self, caller: Caller, id: &TaskId) -> Result<Option<TaskReceipts>, StoreError> {
         let Some(record) = self.store.task(caller.account, id).await? else {
             return Ok(None);
         };
@@ -221,45 +188,23 @@ impl PurgeService {
                 let Some(standing) = self.board.standing(&node.id) else {
                     continue;
                 };
-                nodes.push(node_receipts(
-                    Arc::clone(node),
-                    standing,
-                    &record,
-                    &positions,
-                    &receipts,
-                ));
+                nodes.push(node_receipts(Arc::clone(node), standing, &record, &positions, &receipts));
             }
         }
         let items = u32::try_from(record.task.items.len()).unwrap_or(u32::MAX);
         let status = self.task_status(&record, &nodes);
-        Ok(Some(TaskReceipts {
-            id: id.clone(),
-            accepted_at: record.task.accepted_at,
-            status,
-            items,
-            nodes,
-        }))
+        Ok(Some(TaskReceipts { id: id.clone(), accepted_at: record.task.accepted_at, status, items, nodes }))
     }
 
     fn view(&self) -> StatusView {
-        StatusView {
-            watermark: self.board.watermarks(),
-            now: self.clock.wall(),
-            fail_after: self.fail_after,
-        }
+        StatusView { watermark: self.board.watermarks(), now: self.clock.wall(), fail_after: self.fail_after }
     }
 
     /// A task is settled when its last position in each area is, since cursors pass in order.
     fn task_status(&self, record: &TaskRecord, nodes: &[NodeReceipts]) -> ItemStatus {
         let refused = nodes.iter().any(|node| !node.refused.is_empty());
-        let refusals = if refused {
-            Refusals::Some
-        } else {
-            Refusals::None
-        };
-        let last = Area::ALL
-            .into_iter()
-            .filter_map(|area| Some((area, record.positions(area).last()?.0)));
+        let refusals = if refused { Refusals::Some } else { Refusals::None };
+        let last = Area::ALL.into_iter().filter_map(|area| Some((area, record.positions(area).last()?.0)));
         self.view().item(last, record.task.accepted_at, refusals)
     }
 }
@@ -285,10 +230,7 @@ fn node_receipts(
         waited: Duration::ZERO,
         attempts: 0,
     };
-    for receipt in receipts
-        .iter()
-        .filter(|receipt| receipt.node == report.node.id)
-    {
+    for receipt in receipts.iter().filter(|receipt| receipt.node == report.node.id) {
         let covered = positions.iter().filter_map(|(seq, item)| {
             let place = seq.0.checked_sub(receipt.after.0 + 1)?;
             Some((receipt.outcomes.get(usize::try_from(place).ok()?)?, *item))
@@ -299,9 +241,7 @@ fn node_receipts(
             match outcome {
                 Settled::Applied => report.applied += 1,
                 Settled::Absent => report.absent += 1,
-                Settled::Refused(why) => report
-                    .refused
-                    .push((record.task.items[item].url.clone(), why.clone())),
+                Settled::Refused(why) => report.refused.push((record.task.items[item].url.clone(), why.clone())),
             }
         }
         if concerns {

@@ -44,10 +44,7 @@ impl StatusView {
         if refusals == Refusals::Some {
             return ItemStatus::Fail;
         }
-        if positions
-            .into_iter()
-            .all(|(area, seq)| seq <= *self.watermark.get(area))
-        {
+        if positions.into_iter().all(|(area, seq)| seq <= *self.watermark.get(area)) {
             ItemStatus::Done
         } else if accepted_at.until(self.now) > self.fail_after {
             ItemStatus::Fail
@@ -72,10 +69,7 @@ mod tests {
 
     fn check(positions: &[(Area, u64)], age_seconds: u64, refusals: Refusals, expect: ItemStatus) {
         let view = StatusView {
-            watermark: PerArea {
-                mainland: Seq(10),
-                overseas: Seq(20),
-            },
+            watermark: PerArea { mainland: Seq(10), overseas: Seq(20) },
             now: UnixMillis(age_seconds * 1_000),
             fail_after: Duration::from_secs(600),
         };
@@ -88,34 +82,14 @@ mod tests {
         use Area::{Mainland, Overseas};
         check(&[(Mainland, 10)], 1, Refusals::None, ItemStatus::Done);
         check(&[(Mainland, 11)], 1, Refusals::None, ItemStatus::Process);
-        check(
-            &[(Mainland, 10), (Overseas, 21)],
-            1,
-            Refusals::None,
-            ItemStatus::Process,
-        );
-        check(
-            &[(Mainland, 10), (Overseas, 20)],
-            1,
-            Refusals::None,
-            ItemStatus::Done,
-        );
+        check(&[(Mainland, 10), (Overseas, 21)], 1, Refusals::None, ItemStatus::Process);
+        check(&[(Mainland, 10), (Overseas, 20)], 1, Refusals::None, ItemStatus::Done);
     }
 
     #[test]
     fn late_success_turns_fail_into_done() {
-        check(
-            &[(Area::Mainland, 11)],
-            601,
-            Refusals::None,
-            ItemStatus::Fail,
-        );
-        check(
-            &[(Area::Mainland, 10)],
-            601,
-            Refusals::None,
-            ItemStatus::Done,
-        );
+        check(&[(Area::Mainland, 11)], 601, Refusals::None, ItemStatus::Fail);
+        check(&[(Area::Mainland, 10)], 601, Refusals::None, ItemStatus::Done);
     }
 
     #[test]

@@ -117,9 +117,7 @@ impl fmt::Display for HostName {
 
 fn label_is_valid(label: &str) -> bool {
     (1..=LABEL_BYTES_MAX).contains(&label.len())
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// A URL as caches see it.
@@ -145,9 +143,7 @@ impl CacheUrl {
         }
         let (scheme, rest) = split_scheme(text)?;
         if let Some(position) = text.char_indices().find(|(_, c)| c.is_control()) {
-            return Err(InvalidUrl::ControlCharacter {
-                position: position.0,
-            });
+            return Err(InvalidUrl::ControlCharacter { position: position.0 });
         }
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
@@ -156,12 +152,7 @@ impl CacheUrl {
         if scheme.as_str().len() + host.as_str().len() + encoded_len(&path) + 9 > URL_BYTES_MAX {
             return Err(InvalidUrl::TooLong);
         }
-        Ok(Self {
-            scheme,
-            host,
-            port,
-            path,
-        })
+        Ok(Self { scheme, host, port, path })
     }
 
     /// The scheme.
@@ -210,22 +201,13 @@ impl CacheUrl {
     #[must_use]
     pub fn request_targets(&self) -> RequestTargets<'_> {
         let raw = (!self.path.is_ascii()).then(|| encode_blanks(&self.path));
-        RequestTargets {
-            encoded: self.encoded_path(),
-            raw,
-        }
+        RequestTargets { encoded: self.encoded_path(), raw }
     }
 }
 
 impl fmt::Display for CacheUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            self.scheme.as_str(),
-            self.host_header(),
-            self.encoded_path()
-        )
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.host_header(), self.encoded_path())
     }
 }
 
@@ -252,9 +234,7 @@ pub enum InvalidUrl {
     #[error("it must begin with http:// or https://")]
     NoScheme,
     /// A wildcard host, or a path segment that begins or ends with `*`.
-    #[error(
-        "wildcards are not purged: name each URL (a literal * may stand inside a path segment or in the query)"
-    )]
+    #[error("wildcards are not purged: name each URL (a literal * may stand inside a path segment or in the query)")]
     Wildcard,
     /// Longer than [`URL_BYTES_MAX`] once percent-encoded.
     #[error("it is longer than {URL_BYTES_MAX} bytes when percent-encoded")]
@@ -282,8 +262,7 @@ pub enum InvalidUrl {
 fn split_scheme(text: &str) -> Result<(Scheme, &str), InvalidUrl> {
     let strip = |prefix: &str| {
         let head = text.get(..prefix.len())?;
-        head.eq_ignore_ascii_case(prefix)
-            .then(|| &text[prefix.len()..])
+        head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
     };
     if let Some(rest) = strip("http://") {
         Ok((Scheme::Http, rest))
@@ -310,10 +289,7 @@ fn parse_port(text: &str) -> Result<u16, InvalidUrl> {
     if text.len() > 5 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidUrl::BadPort);
     }
-    text.parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or(InvalidUrl::BadPort)
+    text.parse().ok().filter(|port| *port != 0).ok_or(InvalidUrl::BadPort)
 }
 
 fn parse_path(text: &str, encode: Encode) -> Result<Box<str>, InvalidUrl> {
@@ -325,23 +301,14 @@ fn parse_path(text: &str, encode: Encode) -> Result<Box<str>, InvalidUrl> {
         return Err(InvalidUrl::BadHost);
     }
     let path = text.split('?').next().unwrap_or_default();
-    if path
-        .split('/')
-        .any(|segment| segment.starts_with('*') || segment.ends_with('*'))
-    {
+    if path.split('/').any(|segment| segment.starts_with('*') || segment.ends_with('*')) {
         return Err(InvalidUrl::Wildcard);
     }
-    let rooted = if text.starts_with('/') {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(format!("/{text}"))
-    };
+    let rooted = if text.starts_with('/') { Cow::Borrowed(text) } else { Cow::Owned(format!("/{text}")) };
     Ok(match encode {
         Encode::PercentEncode if !rooted.is_ascii() || rooted.contains(' ') => {
             let mut encoded = String::with_capacity(encoded_len(&rooted));
-            rooted
-                .bytes()
-                .for_each(|byte| push_encoded(&mut encoded, byte));
+            rooted.bytes().for_each(|byte| push_encoded(&mut encoded, byte));
             encoded.into_boxed_str()
         }
         Encode::PercentEncode | Encode::AsSubmitted => rooted.into_owned().into_boxed_str(),
@@ -349,9 +316,7 @@ fn parse_path(text: &str, encode: Encode) -> Result<Box<str>, InvalidUrl> {
 }
 
 fn encoded_len(text: &str) -> usize {
-    text.bytes()
-        .map(|byte| if byte.is_ascii_graphic() { 1 } else { 3 })
-        .sum()
+    text.bytes().map(|byte| if byte.is_ascii_graphic() { 1 } else { 3 }).sum()
 }
 
 fn push_encoded(out: &mut String, byte: u8) {
@@ -366,11 +331,7 @@ fn push_encoded(out: &mut String, byte: u8) {
 }
 
 fn encode_blanks(text: &str) -> Cow<'_, str> {
-    if text.contains(' ') {
-        Cow::Owned(text.replace(' ', "%20"))
-    } else {
-        Cow::Borrowed(text)
-    }
+    if text.contains(' ') { Cow::Owned(text.replace(' ', "%20")) } else { Cow::Borrowed(text) }
 }
 
 #[cfg(test)]
@@ -383,60 +344,29 @@ mod tests {
         let parsed = CacheUrl::parse(text, encode);
         let seen = parsed.map(|url| {
             let host = url.host_header().into_owned();
-            url.request_targets()
-                .iter()
-                .map(|path| format!("{host}{path}"))
-                .collect::<Vec<_>>()
+            url.request_targets().iter().map(|path| format!("{host}{path}")).collect::<Vec<_>>()
         });
-        assert_eq!(
-            seen,
-            expect.map(|list| list.iter().map(ToString::to_string).collect()),
-            "{text:?}"
-        );
+        assert_eq!(seen, expect.map(|list| list.iter().map(ToString::to_string).collect()), "{text:?}");
     }
 
     #[test]
     fn url_keeps_its_path_byte_by_byte_and_normalises_only_the_host() {
         use Encode::AsSubmitted as A;
-        check(
-            "http://WWW.Example.test/a/../b//%7E%c3?b=1&a=2",
-            A,
-            Ok(&["www.example.test/a/../b//%7E%c3?b=1&a=2"]),
-        );
+        check("http://WWW.Example.test/a/../b//%7E%c3?b=1&a=2", A, Ok(&["www.example.test/a/../b//%7E%c3?b=1&a=2"]));
         check("HTTPS://example.test", A, Ok(&["example.test/"]));
         check("https://example.test.:443/x", A, Ok(&["example.test/x"]));
         check("http://example.test:80?q", A, Ok(&["example.test/?q"]));
         check("http://example.test:8080/", A, Ok(&["example.test:8080/"]));
         check("http://bücher.example/", A, Ok(&["xn--bcher-kva.example/"]));
-        check(
-            "http://a.test/~it's(1)*x+y;&<",
-            A,
-            Ok(&["a.test/~it's(1)*x+y;&<"]),
-        );
-        check(
-            "http://a.test/find?name=*.jpg",
-            A,
-            Ok(&["a.test/find?name=*.jpg"]),
-        );
+        check("http://a.test/~it's(1)*x+y;&<", A, Ok(&["a.test/~it's(1)*x+y;&<"]));
+        check("http://a.test/find?name=*.jpg", A, Ok(&["a.test/find?name=*.jpg"]));
     }
 
     #[test]
     fn url_with_raw_characters_is_purged_in_both_spellings_unless_encoded() {
-        check(
-            "http://a.test/中 文",
-            Encode::AsSubmitted,
-            Ok(&["a.test/%E4%B8%AD%20%E6%96%87", "a.test/中%20文"]),
-        );
-        check(
-            "http://a.test/中%20文",
-            Encode::PercentEncode,
-            Ok(&["a.test/%E4%B8%AD%20%E6%96%87"]),
-        );
-        check(
-            "http://a.test/a b",
-            Encode::AsSubmitted,
-            Ok(&["a.test/a%20b"]),
-        );
+        check("http://a.test/中 文", Encode::AsSubmitted, Ok(&["a.test/%E4%B8%AD%20%E6%96%87", "a.test/中%20文"]));
+        check("http://a.test/中%20文", Encode::PercentEncode, Ok(&["a.test/%E4%B8%AD%20%E6%96%87"]));
+        check("http://a.test/a b", Encode::AsSubmitted, Ok(&["a.test/a%20b"]));
     }
 
     #[test]
@@ -462,18 +392,9 @@ mod tests {
             ("http://a.test:65536/", InvalidUrl::BadPort),
             ("http://a.test:8o/", InvalidUrl::BadPort),
             ("http://a.test/#x", InvalidUrl::Fragment),
-            (
-                "http://a.test/a\r\nHost: b",
-                InvalidUrl::ControlCharacter { position: 15 },
-            ),
-            (
-                "http://a.test/\u{7f}",
-                InvalidUrl::ControlCharacter { position: 14 },
-            ),
-            (
-                "http://a.test/\u{85}",
-                InvalidUrl::ControlCharacter { position: 14 },
-            ),
+            ("http://a.test/a\r\nHost: b", InvalidUrl::ControlCharacter { position: 15 }),
+            ("http://a.test/\u{7f}", InvalidUrl::ControlCharacter { position: 14 }),
+            ("http://a.test/\u{85}", InvalidUrl::ControlCharacter { position: 14 }),
         ] {
             check(text, A, Err(why));
         }

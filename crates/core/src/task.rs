@@ -32,9 +32,8 @@ impl TaskId {
     #[must_use]
     pub fn new(now: UnixMillis, random: u64) -> Self {
         const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-        let suffix: String = (0..12)
-            .map(|place| char::from(ALPHABET[((random >> (place * 5)) & 31) as usize]))
-            .collect();
+        let suffix: String =
+            (0..12).map(|place| char::from(ALPHABET[((random >> (place * 5)) & 31) as usize])).collect();
         Self(format!("{}-{suffix}", now.seconds()).into())
     }
 
@@ -42,9 +41,7 @@ impl TaskId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=TASK_ID_BYTES_MAX).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         fits.then(|| Self(text.into()))
     }
 

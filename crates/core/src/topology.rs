@@ -22,9 +22,7 @@ impl NodeId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=NAME_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|b| {
-                b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.')
-            });
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
         fits.then(|| Self(text.into()))
     }
 
@@ -176,11 +174,7 @@ impl BoundedFence {
         }
         let built = Self { repeats, fetch_max };
         let rises = built.passes().windows(2).all(|pair| pair[0] < pair[1]);
-        if rises {
-            Ok(built)
-        } else {
-            Err(FenceError::NotRising)
-        }
+        if rises { Ok(built) } else { Err(FenceError::NotRising) }
     }
 
     fn passes(&self) -> Vec<Duration> {
@@ -273,23 +267,15 @@ impl Topology {
             }
             match by_id.get(shield) {
                 None => {
-                    return Err(TopologyError::NoShield {
-                        node: node.id.clone(),
-                        shield: shield.clone(),
-                    });
+                    return Err(TopologyError::NoShield { node: node.id.clone(), shield: shield.clone() });
                 }
                 Some(above) if above.tier != Tier::Shield || above.area != node.area => {
-                    return Err(TopologyError::NotItsShield {
-                        node: node.id.clone(),
-                        shield: shield.clone(),
-                    });
+                    return Err(TopologyError::NotItsShield { node: node.id.clone(), shield: shield.clone() });
                 }
                 Some(_) => {}
             }
         }
-        Ok(Self {
-            nodes: nodes.into_iter().map(Arc::new).collect(),
-        })
+        Ok(Self { nodes: nodes.into_iter().map(Arc::new).collect() })
     }
 
     /// The nodes, in the order listed.
@@ -320,31 +306,16 @@ mod tests {
     #[test]
     fn shield_must_exist_above_and_in_the_same_area() {
         let shield = node("s", Tier::Shield, Area::Mainland, None);
-        let ok = Topology::new(vec![
-            node("e", Tier::Edge, Area::Mainland, Some("s")),
-            shield.clone(),
-        ]);
+        let ok = Topology::new(vec![node("e", Tier::Edge, Area::Mainland, Some("s")), shield.clone()]);
         assert!(ok.is_ok());
         for (wrong, edge) in [
             ("absent", node("e", Tier::Edge, Area::Mainland, Some("x"))),
-            (
-                "other area",
-                node("e", Tier::Edge, Area::Overseas, Some("s")),
-            ),
-            (
-                "itself an edge",
-                node("e", Tier::Edge, Area::Mainland, Some("e")),
-            ),
-            (
-                "behind a shield",
-                node("e", Tier::Shield, Area::Mainland, Some("s")),
-            ),
+            ("other area", node("e", Tier::Edge, Area::Overseas, Some("s"))),
+            ("itself an edge", node("e", Tier::Edge, Area::Mainland, Some("e"))),
+            ("behind a shield", node("e", Tier::Shield, Area::Mainland, Some("s"))),
             ("same name", node("s", Tier::Edge, Area::Mainland, None)),
         ] {
-            assert!(
-                Topology::new(vec![edge, shield.clone()]).is_err(),
-                "{wrong}"
-            );
+            assert!(Topology::new(vec![edge, shield.clone()]).is_err(), "{wrong}");
         }
     }
 
@@ -353,13 +324,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let fence = BoundedFence::new(vec![seconds(2), seconds(10)], seconds(60)).expect("rises");
         assert_eq!(Fence::Bounded(fence).passes(), [0, 2, 10, 60].map(seconds));
-        assert_eq!(
-            BoundedFence::new(vec![seconds(70)], seconds(60)),
-            Err(FenceError::NotRising)
-        );
-        assert_eq!(
-            BoundedFence::new(vec![], Duration::ZERO),
-            Err(FenceError::NoFetchMax)
-        );
+        assert_eq!(BoundedFence::new(vec![seconds(70)], seconds(60)), Err(FenceError::NotRising));
+        assert_eq!(BoundedFence::new(vec![], Duration::ZERO), Err(FenceError::NoFetchMax));
     }
 }
