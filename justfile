@@ -1,0 +1,26 @@
+# Shortcuts; each line can be typed by hand as well.
+
+# Everything that CI checks.
+test:
+    scripts/test
+
+# The tests of one crate: `just check core`.
+check crate:
+    cargo clippy --package catharsis-{{crate}} --all-targets -- -D warnings
+    cargo nextest run --package catharsis-{{crate}}
+
+fmt:
+    cargo fmt --all
+
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+tidy:
+    cargo xtask tidy
+
+run *args:
+    scripts/quickstart {{args}}
+
+# Known vulnerabilities and yanked crates. Needs the RustSec database, so it is not part of `test`.
+audit:
+    cargo deny --all-features check advisories

@@ -1,0 +1,33 @@
+//! `cargo xtask CHORE`: the door to the project's chores. Each chore is a function of the library, so that tests call it too.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Project chores.")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Check the rules of STYLE.md that a machine can see.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().chore {
+        Chore::Tidy => tidy(),
+    }
+}
+
+fn tidy() -> anyhow::Result<ExitCode> {
+    let findings = xtask::tidy::check(&xtask::tidy::Tree::read(&xtask::repository())?);
+    for finding in &findings {
+        println!("{finding}");
+    }
+    println!("tidy: {} findings", findings.len());
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
