@@ -1,0 +1,3 @@
+//! Logs: the ordered invalidations of each area.
+
+pub mod embedded;

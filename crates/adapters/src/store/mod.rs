@@ -1,0 +1,3 @@
+//! Stores: where tasks, cursors and receipts are kept.
+
+pub mod sqlite;

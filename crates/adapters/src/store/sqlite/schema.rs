@@ -1,0 +1,254 @@
+//! The tables, their versions, and how a connection is set up.
+//!
+//! What this is: the migrations, applied in order at the start, and the numbers under which enums
+//! are stored. Invariant: a migration that was released is never edited; a later one follows it.
+
+use std::path::Path;
+
+use catharsis_core::area::{Area, PerArea};
+use catharsis_core::error::StoreError;
+use catharsis_core::invalidation::Seq;
+use catharsis_core::ports::Membership;
+use catharsis_core::target::Encode;
+use catharsis_core::task::TaskKind;
+use catharsis_core::topology::FenceStrength;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::OpenError;
+
+/// Marks a file as a store of Catharsis (SQLite's `application_id`): "Cath".
+const APPLICATION_ID: i32 = 0x4361_7468;
+/// How long a statement waits for the lock that a finishing checkpoint holds for a moment.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Statements kept prepared a connection: more than there are.
+const STATEMENTS_KEPT: usize = 48;
+
+/// Each entry brings the schema from the version of its index to the next. `STRICT` everywhere, so
+/// that a column never holds another type than the one named here.
+const MIGRATIONS: [&str; 1] = [r"
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,             -- 'log_id': names this log to nodes that remember positions of it
+    value TEXT NOT NULL                -- log_id: 32 hexadecimal digits, drawn once
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta (name, value) VALUES ('log_id', lower(hex(randomblob(16))));
+
+CREATE TABLE task (
+    row INTEGER PRIMARY KEY,           -- order of acceptance, from 1, given by the writer
+    task_id TEXT NOT NULL UNIQUE,      -- as callers know it
+    account INTEGER NOT NULL,          -- account number, its 64 bits read as signed
+    kind INTEGER NOT NULL,             -- 0: each item is one URL
+    encode INTEGER NOT NULL,           -- 0: spelled as submitted, 1: percent-encoded
+    accepted_at INTEGER NOT NULL,      -- milliseconds since 1970-01-01T00:00:00Z
+    items INTEGER NOT NULL,            -- number of items, 1 or more
+    mainland_first INTEGER,            -- position of its first item in the mainland log, NULL without one
+    mainland_count INTEGER NOT NULL,   -- number of items there; they follow each other without a gap
+    overseas_first INTEGER,            -- the same for the overseas log
+    overseas_count INTEGER NOT NULL,
+    block BLOB NOT NULL                -- the items: codec/block.rs; last, so that other columns are read without it
+) STRICT;
+
+-- The log of an area is its tasks in the order of their positions: it is not stored twice.
+CREATE UNIQUE INDEX log_mainland ON task (mainland_first, mainland_count) WHERE mainland_first IS NOT NULL;
+CREATE UNIQUE INDEX log_overseas ON task (overseas_first, overseas_count) WHERE overseas_first IS NOT NULL;
+CREATE VIEW log AS                     -- for people: which task stands where
+    SELECT 0 AS area, mainland_first AS first_seq, mainland_count AS count, row AS task
+      FROM task WHERE mainland_first IS NOT NULL
+    UNION ALL
+    SELECT 1, overseas_first, overseas_count, row FROM task WHERE overseas_first IS NOT NULL;
+
+-- Whatever a page of the history needs to be counted, so that the count reads no block.
+CREATE INDEX task_history ON task (account, accepted_at, row, items,
+    mainland_first, mainland_count, overseas_first, overseas_count);
+
+CREATE TABLE log_floor (
+    area INTEGER PRIMARY KEY,          -- 0: mainland, 1: overseas
+    seq INTEGER NOT NULL               -- everything up to this position has been pruned
+) STRICT;
+INSERT INTO log_floor (area, seq) VALUES (0, 0), (1, 0);
+
+CREATE TABLE quota_used (
+    account INTEGER NOT NULL,          -- as in task
+    area INTEGER NOT NULL,             -- as in log_floor
+    day INTEGER NOT NULL,              -- days since 1970-01-01 in UTC+8
+    kind INTEGER NOT NULL,             -- as in task
+    used INTEGER NOT NULL,             -- items accepted that day
+    PRIMARY KEY (account, day, kind, area)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cursor (
+    node TEXT NOT NULL,                -- the node's name
+    area INTEGER NOT NULL,             -- whose log it follows
+    seq INTEGER NOT NULL,              -- everything up to this position is settled there
+    membership INTEGER NOT NULL,       -- 0: must forget everything first, 1: the cursor tells what it forgot
+    last_receipt INTEGER,              -- milliseconds since 1970; NULL before the first receipt
+    PRIMARY KEY (area, node)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE receipt (
+    area INTEGER NOT NULL,
+    node TEXT NOT NULL,
+    after_seq INTEGER NOT NULL,        -- the cursor before
+    upto_seq INTEGER NOT NULL,         -- the cursor after
+    at INTEGER NOT NULL,               -- milliseconds since 1970 when they were settled
+    fence INTEGER NOT NULL,            -- 0: exact, 1: bounded, 2: none
+    waited INTEGER NOT NULL,           -- milliseconds that the fence waited after the first purge
+    attempts INTEGER NOT NULL,         -- attempts of the last pass, from 1
+    outcomes BLOB NOT NULL,            -- codec/outcomes.rs
+    PRIMARY KEY (area, node, after_seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE refusal (
+    area INTEGER NOT NULL,
+    seq INTEGER NOT NULL,              -- the position that was refused
+    node TEXT NOT NULL,                -- by whom
+    why TEXT NOT NULL,                 -- for people; the receipt holds the code
+    PRIMARY KEY (area, seq, node)
+) STRICT, WITHOUT ROWID;
+"];
+
+/// The schema version that this program writes.
+const NEWEST: i32 = 1;
+
+/// Opens a connection for writing, for reading or for checkpoints; all are set up alike.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // WAL: readers never wait for the writer. FULL: a commit is on disk before it returns.
+    // No automatic checkpoints: they would make single commits slow; a thread of its own does them.
+    connection.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;
+         PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;",
+    )?;
+    Ok(connection)
+}
+
+/// Brings the schema up to date.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    // One transaction: a crash in between leaves the old version whole.
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let application: i32 = tx.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(OpenError::NotOurs);
+    }
+    if found > NEWEST {
+        return Err(OpenError::Newer { found, known: NEWEST });
+    }
+    if found == NEWEST {
+        return Ok(());
+    }
+    let done = usize::try_from(found).map_err(|_| OpenError::NotOurs)?;
+    for migration in MIGRATIONS.iter().skip(done) {
+        tx.execute_batch(migration)?;
+    }
+    // `PRAGMA` takes no parameters; both are constants of this file.
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", NEWEST)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// How an SQLite failure is told to the engine.
+pub(super) fn io(error: &rusqlite::Error) -> StoreError {
+    StoreError::Io(error.to_string())
+}
+
+pub(super) fn damaged(what: &str) -> StoreError {
+    StoreError::Corrupt(what.to_owned())
+}
+
+pub(super) const fn area_code(area: Area) -> i64 {
+    match area {
+        Area::Mainland => 0,
+        Area::Overseas => 1,
+    }
+}
+
+pub(super) const fn kind_code(kind: TaskKind) -> i64 {
+    match kind {
+        TaskKind::Url => 0,
+    }
+}
+
+pub(super) fn kind_of(code: i64) -> Result<TaskKind, StoreError> {
+    match code {
+        0 => Ok(TaskKind::Url),
+        _ => Err(damaged("the kind of a task")),
+    }
+}
+
+pub(super) const fn encode_code(encode: Encode) -> i64 {
+    match encode {
+        Encode::AsSubmitted => 0,
+        Encode::PercentEncode => 1,
+    }
+}
+
+pub(super) fn encode_of(code: i64) -> Result<Encode, StoreError> {
+    match code {
+        0 => Ok(Encode::AsSubmitted),
+        1 => Ok(Encode::PercentEncode),
+        _ => Err(damaged("the spelling of a task")),
+    }
+}
+
+pub(super) const fn membership_code(membership: Membership) -> i64 {
+    match membership {
+        Membership::Joining => 0,
+        Membership::Member => 1,
+    }
+}
+
+pub(super) fn membership_of(code: i64) -> Result<Membership, StoreError> {
+    match code {
+        0 => Ok(Membership::Joining),
+        1 => Ok(Membership::Member),
+        _ => Err(damaged("the membership of a node")),
+    }
+}
+
+pub(super) const fn fence_code(fence: FenceStrength) -> i64 {
+    match fence {
+        FenceStrength::Exact => 0,
+        FenceStrength::Bounded => 1,
+        FenceStrength::None => 2,
+    }
+}
+
+pub(super) fn fence_of(code: i64) -> Result<FenceStrength, StoreError> {
+    match code {
+        0 => Ok(FenceStrength::Exact),
+        1 => Ok(FenceStrength::Bounded),
+        2 => Ok(FenceStrength::None),
+        _ => Err(damaged("the fence of a receipt")),
+    }
+}
+
+/// A count, a position or a time as SQLite keeps it. Values beyond 2^63 occur only as "no bound".
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| damaged("a negative number"))
+}
+
+/// The positions up to which each area's log has been pruned.
+pub(super) fn floors(connection: &Connection) -> Result<PerArea<Seq>, StoreError> {
+    let mut floors = PerArea::default();
+    for area in Area::ALL {
+        *floors.get_mut(area) = floor(connection, area)?;
+    }
+    Ok(floors)
+}
+
+/// The position up to which an area's log has been pruned.
+pub(super) fn floor(connection: &Connection, area: Area) -> Result<Seq, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT seq FROM log_floor WHERE area = ?1").map_err(|error| io(&error))?;
+    let seq = statement.query_row([area_code(area)], |row| row.get::<_, i64>(0));
+    Ok(Seq(unsigned(seq.map_err(|error| io(&error))?)?))
+}

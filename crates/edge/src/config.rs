@@ -1,0 +1,225 @@
+//! How an edge is set up.
+//!
+//! What this is: a plain structure with documented defaults. Files, environment and units in text
+//! are the server's business.
+//!
+//! Invariant: what [`EdgeConfig::check`] accepts can be started, as far as that can be told without
+//! opening a socket.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use catharsis_core::target::HostName;
+use subtle::ConstantTimeEq;
+
+/// Memory for cached objects, default: 256 MiB.
+pub const MEMORY_BYTES: u64 = 256 << 20;
+
+/// Largest object that is cached, default: 8 MiB. A cache of 256 MiB then holds at least 32 of them.
+pub const OBJECT_BYTES_MAX: usize = 8 << 20;
+
+/// URLs that the fence keeps marked, default. About 80 bytes each, so at most 80 MB.
+pub const MARKS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
+
+/// Client connections at a time, default. Each costs a file descriptor and some 20 KB.
+pub const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+
+/// A secret text. It is compared in constant time and never printed.
+#[derive(Clone)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Takes a secret.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether `other` is the secret. The time taken tells its length at most.
+    #[must_use]
+    pub fn matches(&self, other: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(other).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Which hosts a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This host.
+    Exact(HostName),
+    /// Every host below this one (`*.example.test`), not the host itself.
+    Below(HostName),
+    /// Every host that no other route names.
+    Any,
+}
+
+/// Where a route leads: an origin or a shield, by plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// An address.
+    Address(SocketAddr),
+    /// A host name and port, looked up again every 30 seconds.
+    Name(Box<str>, u16),
+}
+
+/// Which upstream serves a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// For these hosts. The most exact pattern wins, whatever the order.
+    pub hosts: HostPattern,
+    /// This upstream.
+    pub upstream: Upstream,
+}
+
+/// An edge.
+#[derive(Clone, Debug)]
+pub struct EdgeConfig {
+    /// Its name in log lines and thread names.
+    pub name: String,
+    /// Where clients connect. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where relays connect. Port 0 takes a free one.
+    pub control: SocketAddr,
+    /// Bearer token that relays must show. May be absent only while `control` is a loopback address.
+    pub control_token: Option<Secret>,
+    /// Where each host leads. A request for any other host is answered with 421.
+    pub routes: Vec<Route>,
+    /// Memory for cached objects in bytes, headers included. Default [`MEMORY_BYTES`].
+    pub memory_bytes: u64,
+    /// URLs that the fence keeps marked. Default [`MARKS_MAX`].
+    pub marks_max: NonZeroUsize,
+    /// Largest body that is cached, in bytes; at most half of the memory. Default
+    /// [`OBJECT_BYTES_MAX`]. Larger ones pass through.
+    pub object_bytes_max: usize,
+    /// How long a cacheable response stays fresh that does not say it itself. Default `None`: such a
+    /// response is not stored.
+    pub default_ttl: Option<Duration>,
+    /// Longest wait for a connection to an upstream. Default 5 s.
+    pub connect_timeout: Duration,
+    /// Longest pause while an upstream answers. Default 60 s.
+    pub read_timeout: Duration,
+    /// Longest fetch as a whole, counted until its last piece; also the longest time that other
+    /// requests wait for it. Default 300 s.
+    pub fetch_timeout: Duration,
+    /// Client connections at a time; further ones wait in the kernel. Default [`CONNECTIONS_MAX`].
+    pub connections_max: NonZeroUsize,
+    /// Threads. Default: one a processor.
+    pub threads: NonZeroUsize,
+    /// How long requests under way may take when the edge stops. Default 1.5 s.
+    pub stop_grace: Duration,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No route.
+    #[error("an edge needs a route")]
+    NoRoute,
+    /// Two routes for the same hosts.
+    #[error("two routes are for the same hosts")]
+    RouteTwice,
+    /// Control without a token on an address that others can reach.
+    #[error("the control listener needs a token unless it is on a loopback address")]
+    OpenControl,
+    /// An empty token.
+    #[error("the control token is empty")]
+    EmptyToken,
+    /// The largest object takes more than half of the memory.
+    #[error("the largest object is 1 byte to half of the memory")]
+    ObjectTooLarge,
+}
+
+impl EdgeConfig {
+    /// An edge with the defaults.
+    #[must_use]
+    pub fn new(name: &str, listen: SocketAddr, control: SocketAddr, routes: Vec<Route>) -> Self {
+        Self {
+            name: name.to_owned(),
+            listen,
+            control,
+            control_token: None,
+            routes,
+            memory_bytes: MEMORY_BYTES,
+            marks_max: MARKS_MAX,
+            object_bytes_max: OBJECT_BYTES_MAX,
+            default_ttl: None,
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(60),
+            fetch_timeout: Duration::from_secs(300),
+            connections_max: CONNECTIONS_MAX,
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            stop_grace: Duration::from_millis(1_500),
+        }
+    }
+
+    /// Looks for contradictions.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`] found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.routes.is_empty() {
+            return Err(ConfigError::NoRoute);
+        }
+        let twice = |(at, route): (usize, &Route)| self.routes[..at].iter().any(|it| it.hosts == route.hosts);
+        if self.routes.iter().enumerate().any(twice) {
+            return Err(ConfigError::RouteTwice);
+        }
+        if self.control_token.is_none() && !self.control.ip().is_loopback() {
+            return Err(ConfigError::OpenControl);
+        }
+        if self.control_token.as_ref().is_some_and(|it| it.0.is_empty()) {
+            return Err(ConfigError::EmptyToken);
+        }
+        let object = self.object_bytes_max as u64;
+        if object == 0 || object > self.memory_bytes / 2 {
+            return Err(ConfigError::ObjectTooLarge);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    fn config() -> EdgeConfig {
+        let route = Route { hosts: HostPattern::Any, upstream: Upstream::Address("127.0.0.1:1".parse().unwrap()) };
+        let any = "127.0.0.1:0".parse().unwrap();
+        EdgeConfig::new("e", any, any, vec![route])
+    }
+
+    #[test]
+    fn contradictions_are_found() {
+        assert_eq!(config().check(), Ok(()));
+        type Change = fn(&mut EdgeConfig);
+        let cases: [(Change, ConfigError); 5] = [
+            (|it| it.routes.clear(), ConfigError::NoRoute),
+            (|it| it.routes.push(it.routes[0].clone()), ConfigError::RouteTwice),
+            (|it| it.control = "0.0.0.0:1".parse().unwrap(), ConfigError::OpenControl),
+            (|it| it.control_token = Some(Secret::new("")), ConfigError::EmptyToken),
+            (|it| it.memory_bytes = 100, ConfigError::ObjectTooLarge),
+        ];
+        for (change, expect) in cases {
+            let mut config = config();
+            change(&mut config);
+            assert_eq!(config.check(), Err(expect));
+        }
+    }
+
+    #[test]
+    fn secret_is_not_printed() {
+        let secret = Secret::new("hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert!(secret.matches(b"hunter2") && !secret.matches(b"hunter3"));
+    }
+}

@@ -1,0 +1,238 @@
+//! An edge, started and stopped.
+//!
+//! What this is: the two listeners, a runtime of their own in a thread of their own, and the way
+//! down. The proxy library's own server is not used: it cannot tell which port it got, it takes the
+//! process's signals, and it ends the process.
+//!
+//! Invariants: [`Edge::start`] returns once both sockets listen. An edge stops within its grace and
+//! half a second, whatever its clients and origins do; the process goes on.
+
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{ConfigError, EdgeConfig};
+use crate::control::Control;
+use crate::fence::Fence;
+use crate::key::Hasher;
+use crate::lock::FencedLock;
+use crate::proxy::EdgeProxy;
+use crate::storage::Store;
+
+/// Time that the runtime gets to drop what did not end within the grace.
+const DROP_WITHIN: Duration = Duration::from_millis(300);
+
+/// Pause after a failed accept: out of file descriptors, trying at once again only burns.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why an edge could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A socket cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No thread or runtime.
+    #[error("cannot start the edge's threads: {0}")]
+    Threads(std::io::Error),
+}
+
+/// See [`Edge::start`].
+#[derive(Debug)]
+pub struct Edge;
+
+impl Edge {
+    /// Starts an edge. Both listeners accept when this returns. May be called from anywhere, also
+    /// from a thread of another runtime, and several times in a process.
+    ///
+    /// The proxy library wants its storage to live for ever, so the empty shell of one (a few
+    /// hundred KB with the default memory) stays behind each edge that stops.
+    ///
+    /// # Errors
+    /// [`EdgeError`]: nothing is left behind.
+    pub fn start(config: &EdgeConfig) -> Result<RunningEdge, EdgeError> {
+        Self::start_with(config, Fence::new(config.marks_max))
+    }
+
+    pub(crate) fn start_with(config: &EdgeConfig, fence: Fence) -> Result<RunningEdge, EdgeError> {
+        config.check()?;
+        let (traffic, traffic_addr) = listen(config.listen)?;
+        let (control, control_addr) = listen(config.control)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads.get())
+            .thread_name(format!("edge-{}", config.name))
+            .enable_all()
+            .build()
+            .map_err(EdgeError::Threads)?;
+
+        let stop = CancellationToken::new();
+        let (ended, done) = oneshot::channel();
+        let parts = Parts::new(config, fence);
+        let stopping = stop.clone();
+        std::thread::Builder::new()
+            .name(format!("edge-{}", config.name))
+            .spawn(move || {
+                parts.run(runtime, traffic, control, stopping);
+                // Nobody waits when the handle was dropped.
+                let _ = ended.send(());
+            })
+            .map_err(EdgeError::Threads)?;
+        tracing::info!(edge = config.name, %traffic_addr, %control_addr, "edge started");
+        Ok(RunningEdge { traffic_addr, control_addr, stop, done })
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(StdListener, SocketAddr), EdgeError> {
+    let fail = |source| EdgeError::Listen { address, source };
+    let listener = StdListener::bind(address).map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    let actual = listener.local_addr().map_err(fail)?;
+    Ok((listener, actual))
+}
+
+/// An edge that runs. It stops when this is dropped; [`RunningEdge::stop`] also waits for it.
+#[derive(Debug)]
+pub struct RunningEdge {
+    traffic_addr: SocketAddr,
+    control_addr: SocketAddr,
+    stop: CancellationToken,
+    done: oneshot::Receiver<()>,
+}
+
+impl RunningEdge {
+    /// Where clients connect.
+    #[must_use]
+    pub const fn traffic_addr(&self) -> SocketAddr {
+        self.traffic_addr
+    }
+
+    /// Where relays connect.
+    #[must_use]
+    pub const fn control_addr(&self) -> SocketAddr {
+        self.control_addr
+    }
+
+    /// Stops: no new connections, requests under way get the configured grace. Returns when its
+    /// threads have ended and its memory is free.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        // An error means that the thread is gone already: nothing to wait for.
+        let _ = (&mut self.done).await;
+    }
+}
+
+impl Drop for RunningEdge {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Parts {
+    store: &'static Store,
+    proxy: Arc<HttpProxy<EdgeProxy>>,
+    control: Arc<Control>,
+    connections_max: usize,
+    grace: Duration,
+}
+
+impl Parts {
+    fn new(config: &EdgeConfig, fence: Fence) -> Self {
+        let fence = Arc::new(fence);
+        // For ever, see `Edge::start`; emptied when the edge stops.
+        let store: &'static Store =
+            Box::leak(Box::new(Store::new(Arc::clone(&fence), config.memory_bytes, config.object_bytes_max)));
+        let lock: &'static FencedLock = Box::leak(Box::new(FencedLock::new(Arc::clone(&fence), config.fetch_timeout)));
+        let hasher = Hasher::default();
+        let conf = Arc::new(ServerConf::default());
+        let proxy = http_proxy(&conf, EdgeProxy::new(config, store, lock, hasher.clone()));
+        Self {
+            store,
+            proxy: Arc::new(proxy),
+            control: Arc::new(Control { fence, store, hasher, token: config.control_token.clone() }),
+            connections_max: config.connections_max.get(),
+            grace: config.stop_grace,
+        }
+    }
+
+    fn run(self, runtime: Runtime, traffic: StdListener, control: StdListener, stop: CancellationToken) {
+        let ended = runtime.block_on(async {
+            let traffic = TcpListener::from_std(traffic)?;
+            let control = TcpListener::from_std(control)?;
+            let orders = tokio::spawn(Arc::clone(&self.control).serve(control, stop.clone()));
+            self.serve(traffic, stop).await;
+            // Orders last: what is still served until then must be purgeable.
+            let _ = tokio::time::timeout(DROP_WITHIN, orders).await;
+            Ok::<(), std::io::Error>(())
+        });
+        if let Err(why) = ended {
+            tracing::error!(%why, "the edge's sockets cannot be used");
+        }
+        runtime.shutdown_timeout(DROP_WITHIN);
+        self.store.clear();
+    }
+
+    async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+        let (stopping, shutdown) = watch::channel(false);
+        let places = Arc::new(Semaphore::new(self.connections_max));
+        let connections = TaskTracker::new();
+        loop {
+            // Stopping may drop a connection not yet accepted: its client connects elsewhere.
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = async {
+                    let place = Arc::clone(&places).acquire_owned().await;
+                    (place, listener.accept().await)
+                } => accepted,
+            };
+            let (Ok(place), Ok((stream, client))) = accepted else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let proxy = Arc::clone(&self.proxy);
+            let shutdown = shutdown.clone();
+            connections.spawn(async move {
+                proxy.process_new(Box::new(prepare(stream, client)), &shutdown).await;
+                drop(place);
+            });
+        }
+        drop(listener);
+        // Nobody listens when there is no connection.
+        let _ = stopping.send(true);
+        self.proxy.cleanup().await;
+        connections.close();
+        let ended = tokio::time::timeout(self.grace, connections.wait()).await;
+        if ended.is_err() {
+            tracing::warn!(connections = connections.len(), "requests are cut off: the grace is over");
+        }
+    }
+}
+
+fn prepare(stream: TcpStream, client: SocketAddr) -> Stream {
+    // Without it each response's last segment would wait for the client; on failure it only does.
+    let _ = stream.set_nodelay(true);
+    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    // Just made, so nothing is set yet.
+    let _ = digest.peer_addr.set(Some(client.into()));
+    let mut stream = Stream::from(stream);
+    stream.set_socket_digest(digest);
+    stream
+}

@@ -1,0 +1,348 @@
+//! The exact fence: which copies may still be used after a purge.
+//!
+//! What this is: the position in the log, and marks that keep the newest position purged of each
+//! URL and of everything. Each copy carries the [`Stamp`] that was read before its fetch began; a
+//! copy whose stamp is older than a mark that names it is refused (`Delete`) or revalidated first
+//! (`Expire`). The fence refuses *use*, so it holds for stored copies and fetches under way alike.
+//!
+//! What this is not: storage. Nothing is removed here.
+//!
+//! Invariants, and why they hold:
+//!
+//! - *A copy stamped at or after a purge was fetched after it.* The stamp is the position read
+//!   before the fetch, and a position exists only once its purge was accepted.
+//! - *Marks first, then the position, then the count of changes.* Whoever sees the new count or
+//!   position also sees the marks. The reverse would be unsafe twice. A hit notes the count at which
+//!   its copy was found good and looks at no marks while the count stays: had the count moved first,
+//!   a hit between the two steps would find no mark, note the new count, and use the purged copy for
+//!   ever. And a position shown before its marks would be a receipt for a purge that a crash, or
+//!   just a slow thread, had not carried out yet.
+//! - *Positions of another log do not compare.* Inside, stamps are points on one line: each log gets
+//!   a stretch of it that begins beyond all stamps given out before. A change of log marks everything
+//!   at that beginning. The first log after a start begins at 0: what was fetched before it has the
+//!   stamp 0, older than any purge.
+//! - *Marks are bounded.* When they are full the oldest go and the floor rises to their position:
+//!   copies below the floor are refused. So forgetting a mark refuses too much, never too little.
+//! - *Replays are harmless.* A mark only rises, and newer copies have newer stamps.
+
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use catharsis_core::invalidation::Seq;
+use catharsis_core::target::Mode;
+
+pub use crate::key::UrlKey;
+use crate::protocol::LogId;
+
+/// When a fetch began, as a point on the fence's line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// Older than every purge.
+    pub const OLDEST: Self = Self(0);
+
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+/// What may be done with a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be used.
+    Keep,
+    /// Only after the origin has confirmed it.
+    Expire,
+    /// Not at all.
+    Refuse,
+}
+
+/// What a purge names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One URL.
+    Url(UrlKey),
+    /// Everything.
+    Everything,
+}
+
+/// One purge to mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purge {
+    /// Its position in the log.
+    pub seq: Seq,
+    /// What it names.
+    pub scope: Scope,
+    /// What may be done with older copies.
+    pub mode: Mode,
+}
+
+/// The count of changes at which a copy was last found good.
+#[derive(Debug)]
+pub struct Seen(AtomicU64);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+/// What [`Fence::apply`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The point of each purge, in order: copies with an older stamp are concerned by it.
+    pub points: Vec<Stamp>,
+    /// When the log was another one than before: all copies older than this are refused.
+    pub log_began: Option<Stamp>,
+    /// The position reached.
+    pub position: Seq,
+}
+
+/// More logs and positions than the line has room for: the edge must be restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no room for further positions: restart the edge")]
+pub struct Exhausted;
+
+/// Where the fence stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceStatus {
+    /// The log that it follows; `None` before the first order.
+    pub log: Option<LogId>,
+    /// The position there.
+    pub position: Seq,
+    /// URLs marked.
+    pub marks: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Fence {
+    position: AtomicU64,
+    changes: AtomicU64,
+    marks: RwLock<Marks>,
+    #[cfg(test)]
+    blind: bool,
+}
+
+/// The newest purge of one target, by mode: a `Delete` must not be softened by a later `Expire`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    delete: Stamp,
+    expire: Stamp,
+}
+
+impl Mark {
+    fn raise(&mut self, point: Stamp, mode: Mode) {
+        let newest = match mode {
+            Mode::Delete => &mut self.delete,
+            Mode::Expire => &mut self.expire,
+        };
+        *newest = point.max(*newest);
+    }
+
+    fn newest(self) -> Stamp {
+        self.delete.max(self.expire)
+    }
+}
+
+#[derive(Debug)]
+struct Marks {
+    log: Option<LogId>,
+    /// Where the log's position 0 lies on the line.
+    base: u64,
+    everything: Mark,
+    floor: Stamp,
+    urls: HashMap<UrlKey, Mark>,
+    /// The same marks by [`Mark::newest`]: the first is the next to go.
+    by_age: BTreeSet<(Stamp, UrlKey)>,
+    max: usize,
+}
+
+impl Fence {
+    /// A fence that keeps at most `marks_max` URLs marked, each about 80 bytes.
+    #[must_use]
+    pub fn new(marks_max: NonZeroUsize) -> Self {
+        Self {
+            position: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            marks: RwLock::new(Marks {
+                log: None,
+                base: 0,
+                everything: Mark::default(),
+                floor: Stamp::OLDEST,
+                urls: HashMap::new(),
+                by_age: BTreeSet::new(),
+                max: marks_max.get(),
+            }),
+            #[cfg(test)]
+            blind: false,
+        }
+    }
+
+    /// A fence that lets everything pass: the planted fault which the in-flight tests must catch.
+    #[cfg(test)]
+    pub(crate) fn blind(marks_max: NonZeroUsize) -> Self {
+        Self { blind: true, ..Self::new(marks_max) }
+    }
+
+    /// The stamp for a fetch that begins now. To be read before the cache is looked up: a copy that
+    /// the fetch may confirm (304) was then in use no earlier than its stamp says.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp(self.position.load(Ordering::Acquire))
+    }
+
+    /// What may be done with a copy of `url` stamped `stamp`. While nothing at all was purged since
+    /// `seen` it costs one atomic load.
+    pub fn verdict(&self, url: UrlKey, stamp: Stamp, seen: &Seen) -> Verdict {
+        #[cfg(test)]
+        if self.blind {
+            return Verdict::Keep;
+        }
+        // Read before the marks: if they change in between, `seen` gets the old count, and the next
+        // hit looks again.
+        let changes = self.changes.load(Ordering::Acquire);
+        if seen.0.load(Ordering::Relaxed) == changes {
+            return Verdict::Keep;
+        }
+        let verdict = self.read().verdict(url, stamp);
+        if verdict == Verdict::Keep {
+            // Two hits may store different counts; the older one only costs another look.
+            seen.0.store(changes, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    /// The newest purge that names `url`: a fetch with an older stamp is not worth waiting for.
+    #[must_use]
+    pub fn newest(&self, url: UrlKey) -> Stamp {
+        #[cfg(test)]
+        if self.blind {
+            return Stamp::OLDEST;
+        }
+        self.read().newest(url)
+    }
+
+    /// Sets the marks of `purges`, then advances to `upto`. Afterwards the fence holds.
+    ///
+    /// # Errors
+    /// [`Exhausted`]: nothing was changed.
+    pub fn apply(&self, log: &LogId, upto: Seq, purges: &[Purge]) -> Result<Applied, Exhausted> {
+        let mut marks = self.marks.write().unwrap_or_else(PoisonError::into_inner);
+        let known = marks.log.as_ref().is_none_or(|known| known == log);
+        let position = self.position.load(Ordering::Relaxed);
+        let base = if known { marks.base } else { position.checked_add(1).ok_or(Exhausted)? };
+        let highest = purges.iter().map(|it| it.seq).fold(upto, Seq::max);
+        base.checked_add(highest.0).ok_or(Exhausted)?;
+        let point = |seq: Seq| Stamp(base + seq.0);
+
+        marks.base = base;
+        marks.log = Some(log.clone());
+        let log_began = (!known).then_some(Stamp(base));
+        if let Some(began) = log_began {
+            marks.mark(Scope::Everything, began, Mode::Delete);
+        }
+        let mut points = Vec::with_capacity(purges.len());
+        for purge in purges {
+            points.push(point(purge.seq));
+            marks.mark(purge.scope, point(purge.seq), purge.mode);
+        }
+        let position = position.max(point(upto).0);
+        // Still under the lock, so that two orders cannot move the position backwards; and in this
+        // order, see the module.
+        self.position.store(position, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::Release);
+        Ok(Applied { points, log_began, position: Seq(position - base) })
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn status(&self) -> FenceStatus {
+        let marks = self.read();
+        FenceStatus {
+            log: marks.log.clone(),
+            position: Seq(self.position.load(Ordering::Acquire) - marks.base),
+            marks: marks.urls.len(),
+        }
+    }
+
+    // A poisoned lock means that a thread died while it held it. `Marks` only ever rises, so what
+    // it set is right and what it did not set was not acknowledged.
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Marks> {
+        self.marks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Marks {
+    fn verdict(&self, url: UrlKey, stamp: Stamp) -> Verdict {
+        let mark = self.urls.get(&url).copied().unwrap_or_default();
+        if stamp < mark.delete.max(self.everything.delete).max(self.floor) {
+            Verdict::Refuse
+        } else if stamp < mark.expire.max(self.everything.expire) {
+            Verdict::Expire
+        } else {
+            Verdict::Keep
+        }
+    }
+
+    fn newest(&self, url: UrlKey) -> Stamp {
+        let mark = self.urls.get(&url).copied().unwrap_or_default();
+        mark.newest().max(self.everything.newest()).max(self.floor)
+    }
+
+    fn mark(&mut self, scope: Scope, point: Stamp, mode: Mode) {
+        match scope {
+            Scope::Everything => {
+                self.everything.raise(point, mode);
+                self.drop_implied();
+            }
+            // Older than what is refused anyway: it would say nothing, and cost a place.
+            Scope::Url(_) if point <= self.implied() => {}
+            Scope::Url(url) => self.mark_url(url, point, mode),
+        }
+    }
+
+    fn mark_url(&mut self, url: UrlKey, point: Stamp, mode: Mode) {
+        let mark = self.urls.entry(url).or_default();
+        let before = mark.newest();
+        mark.raise(point, mode);
+        let after = mark.newest();
+        self.by_age.remove(&(before, url));
+        self.by_age.insert((after, url));
+        while self.urls.len() > self.max {
+            // As many as `urls`, so there is a first.
+            let Some((oldest, url)) = self.by_age.pop_first() else {
+                break;
+            };
+            self.urls.remove(&url);
+            self.floor = self.floor.max(oldest);
+        }
+    }
+
+    /// Up to here every copy is refused, whatever its URL.
+    fn implied(&self) -> Stamp {
+        self.everything.delete.max(self.floor)
+    }
+
+    fn drop_implied(&mut self) {
+        let implied = self.implied();
+        while let Some(&(point, url)) = self.by_age.first() {
+            if point > implied {
+                break;
+            }
+            self.by_age.pop_first();
+            self.urls.remove(&url);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "fence_tests.rs"]
+mod tests;

@@ -1,0 +1,46 @@
+//! The built-in caching reverse proxy with exact purges.
+//!
+//! What this is: [`Edge::start`] runs one cache in front of origins, told by a relay over the
+//! control protocol ([`protocol`]) what to forget. Several can run in one process.
+//!
+//! What this is not: a TLS terminator, a disk cache, or a reader of configuration files. What it
+//! holds is in memory and gone when it stops.
+//!
+//! Invariant: once the control listener has answered an invalidation, no request that starts
+//! afterwards gets a copy whose fetch from the origin began before it ([`fence`]).
+//!
+//! Without the feature `proxy` only [`protocol`] is compiled, for those who speak to an edge.
+
+pub mod protocol;
+
+#[cfg(feature = "proxy")]
+pub mod config;
+#[cfg(feature = "proxy")]
+mod control;
+#[cfg(feature = "proxy")]
+mod edge;
+#[cfg(feature = "proxy")]
+pub mod fence;
+#[cfg(feature = "proxy")]
+mod fill;
+#[cfg(feature = "proxy")]
+mod freshness;
+#[cfg(feature = "proxy")]
+mod held;
+#[cfg(feature = "proxy")]
+mod key;
+#[cfg(feature = "proxy")]
+mod lock;
+#[cfg(all(test, feature = "proxy"))]
+mod planted_fault;
+#[cfg(feature = "proxy")]
+mod proxy;
+#[cfg(feature = "proxy")]
+mod storage;
+#[cfg(feature = "proxy")]
+mod ticket;
+
+#[cfg(feature = "proxy")]
+pub use config::EdgeConfig;
+#[cfg(feature = "proxy")]
+pub use edge::{Edge, EdgeError, RunningEdge};

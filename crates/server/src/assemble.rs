@@ -1,0 +1,233 @@
+//! Putting the parts together.
+//!
+//! What this is: the only place that names concrete adapters, that starts workers and that stops
+//! them. What this is not: a decision about purging.
+//!
+//! Invariant: parts start from the back to the front (edges, store, relay, doors) and stop from the
+//! front to the back, so that nothing is accepted that could not be kept.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use catharsis_adapters::clock::SystemClock;
+use catharsis_adapters::purger::edge::EdgePurger;
+use catharsis_adapters::purger::nginx::NginxPurger;
+use catharsis_adapters::purger::varnish::VarnishPurger;
+use catharsis_adapters::purger::{HttpLimits, NodeAddress};
+use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
+use catharsis_core::area::Area;
+use catharsis_core::board::Board;
+use catharsis_core::clock::UnixMillis;
+use catharsis_core::ports::{Clock, Log, Purger, Store};
+use catharsis_core::relay::{Observer, Relay, Worker};
+use catharsis_core::retry::RetryPolicy;
+use catharsis_core::service::PurgeService;
+use catharsis_core::topology::{Node, NodeKind};
+use catharsis_tcapi::auth::SecretKey;
+
+use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
+use crate::edges;
+use crate::events::Events;
+use crate::http::{Api, DRAIN_TIMEOUT, Door, DoorLimits, Keyring, Ops, OpsService};
+
+pub use crate::edges::RunningEdge;
+
+/// How often old tasks are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Bounds of the operator's door: a few probes and scrapers.
+const OPS_LIMITS: DoorLimits =
+    DoorLimits { connections_max: 64, header_timeout: Duration::from_secs(10), drain_timeout: Duration::from_secs(1) };
+
+/// A running process.
+#[derive(Debug)]
+pub struct Running {
+    api: Option<ApiRole>,
+    ops: Option<SocketAddr>,
+    edges: Vec<RunningEdge>,
+    /// Cancelled first: the process is no longer ready, and no further call is accepted.
+    closing: CancellationToken,
+    /// Cancelled when the doors are closed.
+    stopping: CancellationToken,
+    doors: JoinSet<()>,
+    workers: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct ApiRole {
+    address: SocketAddr,
+    store: Arc<SqliteStore>,
+}
+
+/// Starts what a configuration asks for. When it returns, every listener accepts.
+///
+/// # Errors
+/// When a listener, an edge or the store cannot be opened.
+pub async fn start(config: &Config, checked: Checked) -> anyhow::Result<Running> {
+    let events = Arc::new(Events::default());
+    let mut running = Running {
+        api: None,
+        ops: None,
+        edges: Vec::new(),
+        closing: CancellationToken::new(),
+        stopping: CancellationToken::new(),
+        doors: JoinSet::new(),
+        workers: JoinSet::new(),
+    };
+    for (section, token) in config.edges.iter().zip(&checked.edge_tokens) {
+        running.edges.push(edges::start(section, token.as_ref())?);
+    }
+    let mut ops_service = None;
+    if let (Some(api), Some(store)) = (&config.api, &config.store) {
+        ops_service = Some(start_api(&mut running, config, (api, store), checked, &events).await?);
+    }
+    if let Some(listen) = config.ops.listen {
+        let door = Door::open(listen, OPS_LIMITS).await.with_context(|| format!("[ops] cannot listen on {listen}"))?;
+        running.ops = Some(door.address()?);
+        info!(door = "ops", address = %door.address()?, "listening");
+        let ops = Ops::new(events, ops_service, running.closing.clone());
+        // The operator's door stays open while the API drains, so that probes see "stopping".
+        running.workers.spawn(door.serve(Arc::new(ops), running.stopping.clone()));
+    }
+    Ok(running)
+}
+
+async fn start_api(
+    running: &mut Running,
+    config: &Config,
+    (api, store_section): (&ApiSection, &StoreSection),
+    checked: Checked,
+    events: &Arc<Events>,
+) -> anyhow::Result<OpsService> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let path = &store_section.path;
+    let (store, log) = SqliteStore::open(path, SqliteOptions::default())
+        .with_context(|| format!("[store] cannot open {}", path.display()))?;
+    let store = Arc::new(store);
+    let log: Arc<dyn Log> = Arc::new(log);
+    let nodes = checked.topology.nodes();
+    let board = Arc::new(Board::new(nodes, store.cursors(nodes).await?));
+    warn_of_empty_areas(nodes);
+
+    let relay = Relay {
+        log: Arc::clone(&log),
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        clock: Arc::clone(&clock),
+        board: Arc::clone(&board),
+        observer: Arc::clone(events) as Arc<dyn Observer>,
+        retry: RetryPolicy { first: config.relay.retry_first.0, max: config.relay.retry_max.0 },
+    };
+    for node in nodes {
+        let Some(reach) = checked.reach(node) else { bail!("node {} has no address", node.id) };
+        let purger = purger(node, reach, &config.relay, store.log_id())?;
+        let worker = Worker::new(relay.clone(), Arc::clone(node), purger, running.stopping.clone());
+        running.workers.spawn(worker.run());
+    }
+    let retention = store_section.retention.0;
+    running.workers.spawn(prune(Arc::clone(&store), Arc::clone(&clock), retention, running.stopping.clone()));
+
+    let service = Arc::new(PurgeService::new(
+        Arc::clone(&store) as Arc<dyn Store>,
+        Arc::clone(&log),
+        Arc::clone(&clock),
+        board,
+        checked.directory,
+        config.relay.fail_after.0,
+    ));
+    let keys = checked.keys.into_iter().map(|(id, key)| (id, key.account, SecretKey::new(key.secret.expose())));
+    let keyring = Keyring::new(keys);
+    let handler = Api::new(Arc::clone(&service), Arc::clone(&clock), keyring, Arc::clone(events), api, &config.limits);
+    let limits = DoorLimits {
+        connections_max: api.connections_max,
+        header_timeout: api.header_timeout.0,
+        drain_timeout: DRAIN_TIMEOUT,
+    };
+    let door =
+        Door::open(api.listen, limits).await.with_context(|| format!("[api] cannot listen on {}", api.listen))?;
+    info!(door = "api", address = %door.address()?, "listening");
+    running.api = Some(ApiRole { address: door.address()?, store });
+    running.doors.spawn(door.serve(Arc::new(handler), running.closing.clone()));
+    Ok(OpsService { service, log, clock })
+}
+
+/// How a node is told. A new kind of cache is one arm here.
+fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, log_id: &str) -> anyhow::Result<Arc<dyn Purger>> {
+    let address = NodeAddress::from(reach.address);
+    let limits =
+        HttpLimits { connect: relay.connect_timeout.0, answer: relay.answer_timeout.0, batch: relay.batch_timeout.0 };
+    Ok(match node.kind {
+        NodeKind::Varnish => Arc::new(VarnishPurger::new(address, limits)),
+        NodeKind::Nginx => Arc::new(NginxPurger::new(address, limits)),
+        NodeKind::Edge => {
+            let token = reach.token.as_ref().map(crate::config::Secret::expose);
+            let purger = EdgePurger::new(address, limits, log_id, token);
+            Arc::new(purger.with_context(|| format!("[[node]] {}", node.id))?)
+        }
+    })
+}
+
+fn warn_of_empty_areas(nodes: &[Arc<Node>]) {
+    for area in Area::ALL {
+        if !nodes.iter().any(|node| node.area == area) {
+            warn!(%area, "no node in this area: purges for it are done at once, since nothing there could serve a copy");
+        }
+    }
+}
+
+/// Forgets tasks that are older than the retention, at start and then every hour.
+async fn prune(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, retention: Duration, stop: CancellationToken) {
+    loop {
+        let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+        let before = UnixMillis(clock.wall().0.saturating_sub(retention));
+        match store.prune(before).await {
+            Ok(0) => {}
+            Ok(tasks) => info!(tasks, "tasks beyond the retention were forgotten"),
+            Err(error) => warn!(%error, "tasks beyond the retention could not be forgotten; trying again in an hour"),
+        }
+        // A prune that is cut short by the stop resumes at the next start.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+        }
+    }
+}
+
+impl Running {
+    /// Where the API listens.
+    #[must_use]
+    pub fn api(&self) -> Option<SocketAddr> {
+        self.api.as_ref().map(|role| role.address)
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub const fn ops(&self) -> Option<SocketAddr> {
+        self.ops
+    }
+
+    /// Takes over edges that were started before, to stop them with the rest.
+    pub fn adopt(&mut self, edges: Vec<RunningEdge>) {
+        self.edges.extend(edges);
+    }
+
+    /// Stops: no new calls, running ones may end; then the workers, each after the attempt it is in;
+    /// then the store, with everything on disk; the edges last, since they serve clients.
+    pub async fn stop(mut self) {
+        self.closing.cancel();
+        while self.doors.join_next().await.is_some() {}
+        self.stopping.cancel();
+        while self.workers.join_next().await.is_some() {}
+        if let Some(role) = &self.api {
+            role.store.close().await;
+        }
+        for edge in self.edges {
+            edge.stop().await;
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The configuration, checked and in the engine's types.
+//!
+//! What this is: the one place where names from the file become areas, nodes, domains and keys.
+//! Invariant: every problem is collected with the path of its section; the first does not hide the
+//! others.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catharsis_core::area::{Area, AreaSet, PerArea};
+use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus, PurgeLimits};
+use catharsis_core::limits::URLS_PER_CALL_MAX;
+use catharsis_core::task::AccountId;
+use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Tier, Topology};
+
+use super::nodes::NodeAreaName;
+use super::{
+    AccountSection, AreaName, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection, JoinName, KeySection,
+    KindName, NodeSection, Secret, Span, TierName,
+};
+
+/// What the server is assembled from.
+#[derive(Debug)]
+pub struct Checked {
+    /// Accounts and domains.
+    pub directory: Directory,
+    /// Keys by their public half.
+    pub keys: HashMap<String, Key>,
+    /// The nodes.
+    pub topology: Topology,
+    /// How each node is reached, by its name.
+    pub nodes: HashMap<NodeId, CheckedNode>,
+    /// The tokens of the edges that run here, in the order of the sections.
+    pub edge_tokens: Vec<Option<Secret>>,
+}
+
+/// A key pair of an account.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Whose it is.
+    pub account: AccountId,
+    /// The secret half.
+    pub secret: Secret,
+}
+
+/// How a node is reached.
+#[derive(Clone, Debug)]
+pub struct CheckedNode {
+    /// The only address to which the relay connects for it.
+    pub address: SocketAddr,
+    /// What an edge's control listener asks for.
+    pub token: Option<Secret>,
+}
+
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, text: impl Into<String>) {
+        self.0.push(text.into());
+    }
+
+    /// Keeps the value, or the problem under the section's path.
+    fn keep<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(format!("{path}: {error}"))).ok()
+    }
+}
+
+/// Checks a configuration.
+///
+/// # Errors
+/// All problems, each with the path of its section.
+pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
+    let mut problems = Problems(Vec::new());
+    check_roles(config, &mut problems);
+    let keys = check_keys(&config.accounts, &mut problems);
+    let directory = check_directory(config, &mut problems);
+    let (topology, nodes) = check_nodes(&config.nodes, &mut problems);
+    let edge_tokens = config.edges.iter().map(|edge| check_edge(edge, &mut problems)).collect();
+    match (directory, topology) {
+        (Some(directory), Some(topology)) if problems.0.is_empty() => {
+            Ok(Checked { directory, keys, topology, nodes, edge_tokens })
+        }
+        _ => Err(problems.0),
+    }
+}
+
+fn check_roles(config: &Config, problems: &mut Problems) {
+    match (&config.api, &config.store) {
+        (Some(_), None) => problems.add("[store]: [api] needs it: write `[store]` with a `path`"),
+        (None, Some(_)) => problems.add("[store]: it serves nothing without [api]"),
+        (None, None) if config.edges.is_empty() => {
+            problems.add("nothing to run: write `[api]` and `[store]`, or an `[[edge]]`");
+        }
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    if config.api.is_some() && config.accounts.is_empty() {
+        problems.add("[[account]]: nobody could call the API: write at least one");
+    }
+    if config.api.is_none() && !(config.accounts.is_empty() && config.nodes.is_empty()) {
+        problems.add("[[account]] and [[node]] mean nothing without [api]");
+    }
+    let limits = &config.limits;
+    if !(1..=URLS_PER_CALL_MAX).contains(&limits.urls_per_call) {
+        problems.add(format!("[limits] urls_per_call: must be from 1 to {URLS_PER_CALL_MAX}"));
+    }
+    if limits.requests_per_second == 0 {
+        problems.add("[limits] requests_per_second: must be at least 1");
+    }
+    let relay = &config.relay;
+    if relay.retry_first.0.is_zero() || relay.retry_first.0 > relay.retry_max.0 {
+        problems.add("[relay] retry_first: must be above zero and not above retry_max");
+    }
+    if [relay.connect_timeout, relay.answer_timeout, relay.batch_timeout].iter().any(|span| span.0.is_zero()) {
+        problems.add("[relay] connect_timeout, answer_timeout and batch_timeout: must be above zero");
+    }
+}
+
+fn check_keys(accounts: &[AccountSection], problems: &mut Problems) -> HashMap<String, Key> {
+    let mut keys = HashMap::new();
+    for account in accounts {
+        let path = format!("[[account]] {}", account.uin);
+        if account.keys.len() > 2 {
+            problems.add(format!("{path}: at most two keys"));
+        }
+        for section in &account.keys {
+            let path = format!("{path} key `{}`", section.secret_id);
+            let fits = (1..=128).contains(&section.secret_id.len())
+                && section.secret_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+            if !fits {
+                problems.add(format!("{path}: secret_id must be 1 to 128 letters, digits, `-` and `_`"));
+            }
+            let Some(secret) = problems.keep(&path, key_secret(section)) else { continue };
+            let key = Key { account: AccountId(account.uin), secret };
+            if keys.insert(section.secret_id.clone(), key).is_some() {
+                problems.add(format!("{path}: listed twice"));
+            }
+        }
+    }
+    keys
+}
+
+fn key_secret(section: &KeySection) -> Result<Secret, String> {
+    let secret = one_secret(section.secret_key.as_ref(), section.secret_key_file.as_deref(), "secret_key")?;
+    secret.ok_or_else(|| "write secret_key or secret_key_file".to_owned())
+}
+
+/// A secret given in the file or in a file of its own; never both.
+fn one_secret(inline: Option<&Secret>, file: Option<&Path>, name: &str) -> Result<Option<Secret>, String> {
+    let secret = match (inline, file) {
+        (Some(_), Some(_)) => return Err(format!("write {name} or {name}_file, not both")),
+        (Some(secret), None) => secret.clone(),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+            Secret::new(text.trim().to_owned())
+        }
+        (None, None) => return Ok(None),
+    };
+    let printable = !secret.expose().is_empty() && secret.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    if printable { Ok(Some(secret)) } else { Err(format!("{name} must be printable ASCII without blanks")) }
+}
+
+fn check_directory(config: &Config, problems: &mut Problems) -> Option<Directory> {
+    let mut seen = HashSet::new();
+    let mut accounts = Vec::new();
+    let mut domains = Vec::new();
+    for account in &config.accounts {
+        let path = format!("[[account]] {}", account.uin);
+        if !seen.insert(account.uin) {
+            problems.add(format!("{path}: listed twice"));
+        }
+        let urls_per_call = account.urls_per_call.unwrap_or(config.limits.urls_per_call);
+        if !(1..=URLS_PER_CALL_MAX).contains(&urls_per_call) {
+            problems.add(format!("{path}: urls_per_call must be from 1 to {URLS_PER_CALL_MAX}"));
+        }
+        let day = account.urls_per_day.unwrap_or(config.limits.urls_per_day);
+        let limits = PurgeLimits { urls_per_call, urls_per_day: PerArea::from_fn(|_| day) };
+        accounts.push((AccountId(account.uin), limits));
+        domains.extend(account.domains.iter().filter_map(|section| {
+            let path = format!("{path} domain `{}`", section.name);
+            problems.keep(&path, domain(section, AccountId(account.uin)))
+        }));
+    }
+    problems.keep("[[account]]", Directory::new(accounts, domains))
+}
+
+fn domain(section: &DomainSection, owner: AccountId) -> Result<Domain, catharsis_core::target::InvalidUrl> {
+    Ok(Domain {
+        name: DomainName::parse(&section.name)?,
+        owner,
+        areas: match section.area {
+            AreaName::Mainland => AreaSet::One(Area::Mainland),
+            AreaName::Overseas => AreaSet::One(Area::Overseas),
+            AreaName::Global => AreaSet::Global,
+        },
+        status: match section.status {
+            DomainStatusName::Online => DomainStatus::Online,
+            DomainStatusName::Offline => DomainStatus::Offline,
+        },
+    })
+}
+
+fn check_nodes(sections: &[NodeSection], problems: &mut Problems) -> (Option<Topology>, HashMap<NodeId, CheckedNode>) {
+    let mut nodes = Vec::new();
+    let mut reached = HashMap::new();
+    for section in sections {
+        let path = format!("[[node]] {}", section.name);
+        let Some(node) = problems.keep(&path, node(section)) else { continue };
+        let Some(token) = problems.keep(&path, node_token(section)) else { continue };
+        reached.insert(node.id.clone(), CheckedNode { address: section.address, token });
+        nodes.push(node);
+    }
+    (problems.keep("[[node]]", Topology::new(nodes)), reached)
+}
+
+fn node_token(section: &NodeSection) -> Result<Option<Secret>, String> {
+    let token = one_secret(section.token.as_ref(), section.token_file.as_deref(), "token")?;
+    if token.is_some() && section.kind != KindName::Edge {
+        return Err("only the built-in edge takes a token: let the cache itself check the relay's address".to_owned());
+    }
+    Ok(token)
+}
+
+fn node(section: &NodeSection) -> Result<Node, String> {
+    let name = |text: &str| {
+        NodeId::parse(text).ok_or_else(|| format!("`{text}` is not a name: use lower-case letters, digits, - _ ."))
+    };
+    if section.kind == KindName::Nginx && section.join == JoinName::Everything {
+        return Err("nginx cannot be told to forget everything: empty its cache before it is added, and write \
+                    `join = \"empty\"`"
+            .to_owned());
+    }
+    Ok(Node {
+        id: name(&section.name)?,
+        pop: name(&section.pop)?.as_str().into(),
+        area: match section.area {
+            NodeAreaName::Mainland => Area::Mainland,
+            NodeAreaName::Overseas => Area::Overseas,
+        },
+        tier: match section.tier {
+            TierName::Shield => Tier::Shield,
+            TierName::Edge => Tier::Edge,
+        },
+        kind: match section.kind {
+            KindName::Varnish => NodeKind::Varnish,
+            KindName::Nginx => NodeKind::Nginx,
+            KindName::Edge => NodeKind::Edge,
+        },
+        shield: section.shield.as_deref().map(name).transpose()?,
+        fence: fence(section)?,
+        join: match section.join {
+            JoinName::Everything => Join::Everything,
+            JoinName::Empty => Join::Empty,
+        },
+    })
+}
+
+fn fence(section: &NodeSection) -> Result<Fence, String> {
+    match (section.kind, &section.fence) {
+        (KindName::Edge, None | Some(FenceSection::Exact)) => Ok(Fence::Exact),
+        (KindName::Edge, Some(FenceSection::Bounded { .. } | FenceSection::None)) => {
+            Err("the built-in edge is always exact: leave `fence` out".to_owned())
+        }
+        (KindName::Varnish | KindName::Nginx, Some(FenceSection::Exact)) => {
+            Err("this kind of cache has no exact fence: use `kind = \"bounded\"`".to_owned())
+        }
+        (KindName::Varnish | KindName::Nginx, Some(FenceSection::None)) => Ok(Fence::None),
+        (KindName::Varnish | KindName::Nginx, None) => bounded(&FenceSection::bounded()),
+        (KindName::Varnish | KindName::Nginx, Some(bounds @ FenceSection::Bounded { .. })) => bounded(bounds),
+    }
+}
+
+fn bounded(section: &FenceSection) -> Result<Fence, String> {
+    const USUAL_REPEATS: [Span; 2] = [Span::seconds(2), Span::seconds(10)];
+    let FenceSection::Bounded { fetch_max, repeats } = section else { return Ok(Fence::None) };
+    let repeats: Vec<Duration> = match repeats {
+        Some(repeats) => repeats.iter().map(|span| span.0).collect(),
+        None => USUAL_REPEATS.iter().map(|span| span.0).filter(|span| *span < fetch_max.0).collect(),
+    };
+    BoundedFence::new(repeats, fetch_max.0).map(Fence::Bounded).map_err(|error| format!("fence: {error}"))
+}
+
+fn check_edge(edge: &EdgeSection, problems: &mut Problems) -> Option<Secret> {
+    let path = format!("[[edge]] {}", edge.name);
+    if NodeId::parse(&edge.name).is_none() {
+        problems.add(format!("{path}: the name must be of lower-case letters, digits, - _ ."));
+    }
+    if edge.routes.is_empty() {
+        problems.add(format!("{path}: it would answer nothing: write at least one [[edge.route]]"));
+    }
+    for route in &edge.routes {
+        if route.host != "*" {
+            problems.keep(&format!("{path} route `{}`", route.host), DomainName::parse(&route.host));
+        }
+    }
+    let token = one_secret(edge.token.as_ref(), edge.token_file.as_deref(), "token");
+    let token = problems.keep(&path, token).flatten();
+    if token.is_none() && !edge.control.ip().is_loopback() {
+        problems.add(format!("{path}: control is not a loopback address: write a token, or anyone could purge"));
+    }
+    token
+}
+
+/// The nodes of a topology with how each is reached.
+impl Checked {
+    /// How a node is reached.
+    #[must_use]
+    pub fn reach(&self, node: &Arc<Node>) -> Option<&CheckedNode> {
+        self.nodes.get(&node.id)
+    }
+}

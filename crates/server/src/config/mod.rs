@@ -1,0 +1,269 @@
+//! The configuration file.
+//!
+//! What this is: one TOML file, a struct a section; each says its unit, default and bound. A section
+//! that is absent is a role that this process does not play: a file with `[[edge]]` sections only
+//! runs edges, one without runs none.
+//!
+//! Invariant: unknown keys are refused, and all problems that can be found are reported at once.
+
+mod accounts;
+mod checked;
+mod nodes;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, KeySection};
+pub use checked::{Checked, CheckedNode, Key};
+pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
+pub use units::{Secret, Size, Span};
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The API that callers sign requests for. Absent: this process serves no API and no relay.
+    pub api: Option<ApiSection>,
+    /// Where tasks are kept. Needed with `[api]`.
+    pub store: Option<StoreSection>,
+    /// Health, readiness and metrics.
+    #[serde(default)]
+    pub ops: OpsSection,
+    /// How nodes are driven.
+    #[serde(default)]
+    pub relay: RelaySection,
+    /// What callers may do.
+    #[serde(default)]
+    pub limits: LimitsSection,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogSection,
+    /// Accounts with their keys and domains.
+    #[serde(default, rename = "account")]
+    pub accounts: Vec<AccountSection>,
+    /// The caches that are purged.
+    #[serde(default, rename = "node")]
+    pub nodes: Vec<NodeSection>,
+    /// Built-in edges that run in this process.
+    #[serde(default, rename = "edge")]
+    pub edges: Vec<EdgeSection>,
+}
+
+/// `[api]`: the Tencent Cloud API door.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiSection {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Connections at once, default 4096; more wait in the system's queue.
+    #[serde(default = "ApiSection::connections_max")]
+    pub connections_max: usize,
+    /// Memory for request bodies being read, all together, default 256 MiB. A request waits until
+    /// its body fits.
+    #[serde(default = "ApiSection::body_memory")]
+    pub body_memory: Size,
+    /// Time to send a request's headers, default 10 s, and then its body, default 30 s.
+    #[serde(default = "ApiSection::header_timeout")]
+    pub header_timeout: Span,
+    /// See `header_timeout`.
+    #[serde(default = "ApiSection::body_timeout")]
+    pub body_timeout: Span,
+    /// Whether `X-TC-Content-SHA256: UNSIGNED-PAYLOAD` is accepted, default true. Such a request's
+    /// body is not covered by its signature: switch it off where clients do not need it.
+    #[serde(default = "ApiSection::unsigned_payload")]
+    pub unsigned_payload: bool,
+}
+
+impl ApiSection {
+    const fn connections_max() -> usize {
+        4_096
+    }
+    const fn body_memory() -> Size {
+        Size::mebibytes(256)
+    }
+    const fn header_timeout() -> Span {
+        Span::seconds(10)
+    }
+    const fn body_timeout() -> Span {
+        Span::seconds(30)
+    }
+    const fn unsigned_payload() -> bool {
+        true
+    }
+
+    /// The defaults, on an address.
+    #[must_use]
+    pub const fn on(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            connections_max: Self::connections_max(),
+            body_memory: Self::body_memory(),
+            header_timeout: Self::header_timeout(),
+            body_timeout: Self::body_timeout(),
+            unsigned_payload: Self::unsigned_payload(),
+        }
+    }
+}
+
+/// `[store]`: the embedded store.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// The database file; it is created when absent. Its folder must be on a local disk.
+    pub path: PathBuf,
+    /// How long tasks, their invalidations and receipts are kept, default 90 days (the window of
+    /// the contract's history). A node that was away longer is told to forget everything.
+    #[serde(default = "StoreSection::retention")]
+    pub retention: Span,
+}
+
+impl StoreSection {
+    const fn retention() -> Span {
+        Span::seconds(90 * 86_400)
+    }
+
+    /// The defaults, at a path.
+    #[must_use]
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path, retention: Self::retention() }
+    }
+}
+
+/// `[ops]`: health, readiness and metrics.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpsSection {
+    /// Address to listen on; absent: no such listener. It asks nobody who they are, so keep it on
+    /// an address that only your monitoring reaches.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[relay]`: how nodes are driven.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RelaySection {
+    /// When an item that is not settled everywhere is shown as `fail`, default 10 minutes. The work
+    /// goes on, and a late success turns it into `done`.
+    pub fail_after: Span,
+    /// First delay after a failed attempt, default 100 ms; it doubles up to `retry_max`.
+    pub retry_first: Span,
+    /// Longest delay between attempts, default 15 s.
+    pub retry_max: Span,
+    /// Time to connect to a node, default 2 s.
+    pub connect_timeout: Span,
+    /// Time to each answer of a node, default 5 s.
+    pub answer_timeout: Span,
+    /// Time for a whole batch of up to 512 invalidations, default 30 s.
+    pub batch_timeout: Span,
+}
+
+impl Default for RelaySection {
+    fn default() -> Self {
+        Self {
+            fail_after: Span(catharsis_core::limits::FAIL_AFTER),
+            retry_first: Span(catharsis_core::limits::RETRY_FIRST),
+            retry_max: Span(catharsis_core::limits::RETRY_MAX),
+            connect_timeout: Span::seconds(2),
+            answer_timeout: Span::seconds(5),
+            batch_timeout: Span::seconds(30),
+        }
+    }
+}
+
+/// `[limits]`: what every account may do unless its own section says otherwise.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    /// URLs in one call, default 1000, at most 50000.
+    pub urls_per_call: u32,
+    /// URLs a day in each area, default 10000; the day begins at 00:00 UTC+8.
+    pub urls_per_day: u32,
+    /// Calls a second, account and action, default 20.
+    pub requests_per_second: u32,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            urls_per_call: catharsis_core::limits::URLS_PER_CALL,
+            urls_per_day: catharsis_core::limits::URLS_PER_DAY,
+            requests_per_second: 20,
+        }
+    }
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// `text` (default) or `json`, a line an event.
+    pub format: LogFormat,
+    /// What is logged, default `info`; the syntax of `RUST_LOG`, which wins when it is set.
+    pub filter: String,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is not TOML, or a key is unknown or of the wrong type.
+    #[error("{path}: {error}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// Its values do not fit together.
+    #[error("the configuration has {} problem(s):\n  - {}", .0.len(), .0.join("\n  - "))]
+    Problems(Vec<String>),
+}
+
+impl Config {
+    /// Reads a file and checks it.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with every problem that was found.
+    pub fn load(path: &Path) -> Result<(Self, Checked), ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), error: Box::new(error) })?;
+        let checked = config.check()?;
+        Ok((config, checked))
+    }
+
+    /// Checks that the values fit together and turns them into the engine's types.
+    ///
+    /// # Errors
+    /// [`ConfigError::Problems`], with all of them.
+    pub fn check(&self) -> Result<Checked, ConfigError> {
+        checked::check(self).map_err(ConfigError::Problems)
+    }
+}

@@ -1,0 +1,15 @@
+//! The daemon.
+//!
+//! What this is: the place where everything is put together: the configuration file, the HTTP doors,
+//! the roles (API with relay, built-in edges), and `quickstart`, which shows the main job on real
+//! traffic. What this is not: purge logic; that is `catharsis-core`.
+//!
+//! Invariant: only [`assemble`] names concrete adapters.
+
+pub mod assemble;
+pub mod config;
+mod edges;
+pub mod events;
+pub mod http;
+pub mod logging;
+pub mod quickstart;

@@ -1,0 +1,103 @@
+//! The `catharsis` command: the daemon's roles and the client's commands in one binary.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use catharsis_server::config::Config;
+use catharsis_server::{assemble, logging, quickstart};
+
+/// Removes URLs from every HTTP cache that you run, in the region that you name, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "catharsis", version, about, long_about = None, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service from a configuration file, until SIGTERM or Ctrl-C.
+    Serve {
+        /// The TOML file; see docs/samples.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a configuration file and print what would be in force.
+    CheckConfig {
+        /// The TOML file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// See a URL leave real caches in both areas: API, relay, origin and two edges on this machine.
+    Quickstart(quickstart::Options),
+    #[command(flatten)]
+    Client(Box<catharsis_cli::Command>),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("catharsis: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve { config } => many_threads()?.block_on(serve(config)),
+        Command::CheckConfig { config } => {
+            let (config, _checked) = Config::load(&config)?;
+            print!("{}", toml::to_string_pretty(&config).context("the configuration cannot be shown")?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Quickstart(options) => {
+            many_threads()?.block_on(async { quickstart::run(options, stop_on_signal()?).await })
+        }
+        Command::Client(command) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(runtime.block_on(catharsis_cli::run(*command)))
+        }
+    }
+}
+
+fn many_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
+    let (config, checked) = Config::load(&path)?;
+    logging::start(&config.log)?;
+    let stop = stop_on_signal()?;
+    let running = assemble::start(&config, checked).await?;
+    info!("catharsis is ready");
+    stop.cancelled().await;
+    info!("stopping: running calls may end, the rest stays in the log");
+    running.stop().await;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A token that is cancelled by SIGTERM or Ctrl-C.
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        // Whichever comes first; the other keeps being swallowed, since the drain is bounded anyway.
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        cancel.cancel();
+    });
+    Ok(stop)
+}

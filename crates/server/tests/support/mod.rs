@@ -1,0 +1,335 @@
+//! The real binary, run by tests.
+//!
+//! What this is: a configuration builder and a process that is started on free ports, found by its own
+//! log lines, called like any client does, and stopped or killed by its own process id.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use catharsis_tcapi::auth::{SecretId, SecretKey};
+use catharsis_tcapi::cdn::{
+    DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, PurgeUrlsCacheRequest, PurgeUrlsCacheResponse,
+    TaskStatus, VERSION,
+};
+use catharsis_tcapi::client::{Credentials, Moment, SignForm, Signer};
+use catharsis_tcapi::envelope::{self, AnswerError};
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// The keys of the test account.
+pub const SECRET_ID: &str = "AKIDtestaccount0000000000000000000001";
+/// See [`SECRET_ID`].
+pub const SECRET_KEY: &str = "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE";
+/// How long anything may take before a test gives up: far beyond what it needs on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A configuration file in the making.
+#[derive(Debug)]
+pub struct Setup {
+    pub folder: tempfile::TempDir,
+    text: String,
+}
+
+impl Setup {
+    /// API, store and operator's door on free ports; one account with `www.a.test` (global),
+    /// `inland.a.test` (mainland), `abroad.a.test` (overseas), `off.a.test` (offline), and another
+    /// account with `other.test`.
+    pub fn new() -> Self {
+        Self::with_limits("urls_per_day = 100000000\nrequests_per_second = 1000000\n")
+    }
+
+    /// The same with these `[limits]`.
+    pub fn with_limits(limits: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = folder.path().join("catharsis.db");
+        let text = format!(
+            r#"
+[api]
+listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:0"
+[store]
+path = {store:?}
+[log]
+format = "json"
+filter = "info"
+[limits]
+{limits}
+[[account]]
+uin = 1
+[[account.key]]
+secret_id = "{SECRET_ID}"
+secret_key = "{SECRET_KEY}"
+[[account.domain]]
+name = "www.a.test"
+[[account.domain]]
+name = "inland.a.test"
+area = "mainland"
+[[account.domain]]
+name = "abroad.a.test"
+area = "overseas"
+[[account.domain]]
+name = "off.a.test"
+status = "offline"
+[[account]]
+uin = 2
+[[account.domain]]
+name = "other.test"
+"#
+        );
+        Self { folder, text }
+    }
+
+    /// Adds a section, in TOML.
+    pub fn section(mut self, toml: &str) -> Self {
+        self.text.push_str(toml);
+        self.text.push('\n');
+        self
+    }
+
+    /// Adds a node with these further lines.
+    pub fn node(self, name: &str, area: &str, kind: &str, address: SocketAddr, more: &str) -> Self {
+        self.section(&format!(
+            "[[node]]\nname = {name:?}\narea = {area:?}\nkind = {kind:?}\naddress = \"{address}\"\n{more}"
+        ))
+    }
+
+    /// Writes the file and starts the server.
+    pub fn start(&self) -> Server {
+        Server::start(&self.write())
+    }
+
+    /// Writes the file.
+    pub fn write(&self) -> PathBuf {
+        let path = self.folder.path().join("catharsis.toml");
+        std::fs::write(&path, &self.text).expect("a writable folder");
+        path
+    }
+}
+
+/// A running server. Killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    pub api: SocketAddr,
+    pub ops: SocketAddr,
+    lines: Receiver<String>,
+}
+
+impl Server {
+    /// Starts the binary and waits until it says that it is ready.
+    pub fn start(config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_catharsis"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let stderr = child.stderr.take().expect("it is piped");
+        // Bounded: when nobody reads, the newest lines are dropped, never the server held up.
+        let (sender, lines) = sync_channel(10_000);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _full_or_gone = sender.try_send(line);
+            }
+        });
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self { child, api: unknown, ops: unknown, lines };
+        server.await_ready();
+        server
+    }
+
+    fn await_ready(&mut self) {
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("the server did not become ready: {seen:#?}");
+            };
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            let address = || event["address"].as_str().and_then(|text| text.parse().ok());
+            match (event["message"].as_str(), event["door"].as_str()) {
+                (Some("catharsis is ready"), _) => return,
+                (Some("listening"), Some("api")) => self.api = address().expect("an address"),
+                (Some("listening"), Some("ops")) => self.ops = address().expect("an address"),
+                _ => {}
+            }
+            seen.push(line);
+        }
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub fn terminate(mut self) -> std::process::ExitStatus {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "our own child can be asked");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our own child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it did not end after SIGTERM");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A client of the API.
+    pub fn client(&self) -> Client {
+        Client::new(self.api)
+    }
+
+    /// A page of the operator's door: status and body.
+    pub async fn ops(&self, path: &str) -> (u16, String) {
+        let request = Request::get(path).header("host", "ops").body(Full::default()).expect("a valid request");
+        let answer = Connection::open(self.ops).await.expect("the door is open").send(request).await;
+        let (status, body) = answer.expect("an answer");
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already after `kill` or `terminate`.
+        let _killed = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// A kept connection.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    /// Connects.
+    pub async fn open(to: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender })
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(u16, Bytes)> {
+        let answer = self.sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+}
+
+/// A client that signs as the test account.
+#[derive(Clone, Debug)]
+pub struct Client {
+    api: SocketAddr,
+    signer: Signer,
+}
+
+impl Client {
+    pub fn new(api: SocketAddr) -> Self {
+        let secret_id = SecretId::parse(SECRET_ID).expect("a valid id");
+        let credentials = Credentials { secret_id, secret_key: SecretKey::new(SECRET_KEY), token: None };
+        let signer = Signer::new(&api.to_string(), credentials, SignForm::Tc3Post).expect("a valid host");
+        Self { api, signer }
+    }
+
+    /// A signed request.
+    pub fn sign(&self, action: &str, parameters: &impl Serialize) -> Request<Full<Bytes>> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let at = Moment { unix: i64::try_from(now.as_secs()).expect("before 292 billion"), nonce: 1 };
+        self.signer.sign(action, VERSION, parameters, at).expect("parameters of a test").map(Full::new)
+    }
+
+    /// Calls an action: the answer's fields, the API's error code, or that there was no answer.
+    pub async fn call<T: DeserializeOwned>(&self, action: &str, parameters: &impl Serialize) -> Answer<T> {
+        let exchange = async {
+            let (_status, body) = Connection::open(self.api).await?.send(self.sign(action, parameters)).await?;
+            anyhow::Ok(body)
+        };
+        match exchange.await {
+            Err(error) => Answer::Silence(error.to_string()),
+            Ok(body) => match envelope::parse(&body) {
+                Ok(answer) => Answer::Ok(answer.fields),
+                Err(AnswerError::Api(error)) => Answer::Refused { code: error.code, message: error.message },
+                Err(error @ AnswerError::Foreign { .. }) => panic!("not an answer of the API: {error}"),
+            },
+        }
+    }
+
+    /// Purges URLs and returns the task.
+    pub async fn purge(&self, urls: &[&str]) -> String {
+        let answer: Answer<PurgeUrlsCacheResponse> = self.call("PurgeUrlsCache", &purge_urls(urls)).await;
+        answer.expect("the purge is accepted").task_id
+    }
+
+    /// What became of a task.
+    pub async fn receipts(&self, task_id: &str) -> DescribePurgeReceiptsResponse {
+        let request = DescribePurgeReceiptsRequest { task_id: task_id.into() };
+        self.call("DescribePurgeReceipts", &request).await.expect("the task is known")
+    }
+
+    /// Waits until a task has a status.
+    pub async fn await_status(&self, task_id: &str, status: TaskStatus) -> DescribePurgeReceiptsResponse {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let receipts = self.receipts(task_id).await;
+            if receipts.status == status {
+                return receipts;
+            }
+            assert!(Instant::now() < deadline, "the task does not become {status:?}: {receipts:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub enum Answer<T> {
+    Ok(T),
+    Refused { code: String, message: String },
+    Silence(String),
+}
+
+impl<T: std::fmt::Debug> Answer<T> {
+    /// The fields.
+    pub fn expect(self, why: &str) -> T {
+        match self {
+            Self::Ok(fields) => fields,
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+
+    /// The code of a refusal.
+    pub fn code(self) -> String {
+        match self {
+            Self::Refused { code, .. } => code,
+            other => panic!("a refusal was expected: {other:?}"),
+        }
+    }
+}
+
+/// A request to purge URLs where their domains are served.
+pub fn purge_urls<'a>(urls: &[&'a str]) -> PurgeUrlsCacheRequest<'a> {
+    PurgeUrlsCacheRequest { urls: urls.iter().map(|url| (*url).into()).collect(), area: None, url_encode: false }
+}

@@ -1,0 +1,275 @@
+//! A store in memory.
+//!
+//! What this is: the plainest thing that keeps the port's word: one lock, no short cuts. So it
+//! serves as the oracle for the real stores, and as the store of simulations, where it outlives the
+//! workers that "crash". What this is not: durable.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use catharsis_core::area::{Area, AreaSet, PerArea};
+use catharsis_core::clock::UnixMillis;
+use catharsis_core::error::{StoreError, SubmitError};
+use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, ItemRow, Keyword, TaskRecord};
+use catharsis_core::invalidation::Seq;
+use catharsis_core::plan::Plan;
+use catharsis_core::ports::{Cursor, Membership, Store};
+use catharsis_core::quota::{QuotaDay, check_quota};
+use catharsis_core::receipt::{Receipt, Settled};
+use catharsis_core::status::Refusals;
+use catharsis_core::target::CacheUrl;
+use catharsis_core::task::{AccountId, TaskId};
+use catharsis_core::topology::{Node, NodeId};
+use tokio::sync::watch;
+
+use crate::mem_log::MemLog;
+
+/// A store in memory. Clones share what they hold.
+#[derive(Clone, Debug, Default)]
+pub struct MemStore {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    state: Mutex<State>,
+    pub(crate) heads: PerArea<watch::Sender<Seq>>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { state: Mutex::default(), heads: PerArea::from_fn(|_| watch::Sender::new(Seq::ZERO)) }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) tasks: Vec<TaskRecord>,
+    pub(crate) floors: PerArea<Seq>,
+    used: HashMap<(AccountId, QuotaDay), PerArea<u32>>,
+    cursors: HashMap<(NodeId, Area), Cursor>,
+    receipts: Vec<Receipt>,
+}
+
+impl MemStore {
+    /// An empty store and its log.
+    #[must_use]
+    pub fn new() -> (Self, MemLog) {
+        let store = Self::default();
+        let log = MemLog::of(&store);
+        (store, log)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node's cursor, without creating one.
+    #[must_use]
+    pub fn cursor(&self, node: &NodeId, area: Area) -> Option<Cursor> {
+        self.state().cursors.get(&(node.clone(), area)).cloned()
+    }
+
+    /// All receipts, oldest first.
+    #[must_use]
+    pub fn all_receipts(&self) -> Vec<Receipt> {
+        self.state().receipts.clone()
+    }
+
+    /// Forgets the oldest tasks up to the first that was accepted at or after `before`, but never
+    /// the newest; their part of the log is then truncated.
+    pub fn prune(&self, before: UnixMillis) {
+        let mut state = self.state();
+        let old = |record: &TaskRecord| record.task.accepted_at < before;
+        let keep_from =
+            state.tasks.iter().take_while(|record| old(record)).count().min(state.tasks.len().saturating_sub(1));
+        let gone: Vec<TaskRecord> = state.tasks.drain(..keep_from).collect();
+        for record in &gone {
+            for area in Area::ALL {
+                if let Some((last, _)) = record.positions(area).last() {
+                    let floor = state.floors.get_mut(area);
+                    *floor = last.max(*floor);
+                }
+            }
+        }
+        let floors = state.floors;
+        state.receipts.retain(|receipt| receipt.cursor() > *floors.get(receipt.area));
+        let day = QuotaDay::of(before);
+        state.used.retain(|(_, used_on), _| *used_on >= day);
+    }
+}
+
+#[async_trait]
+impl Store for MemStore {
+    async fn submit(&self, plan: Plan) -> Result<(), SubmitError> {
+        let heads = {
+            let mut state = self.state();
+            let used = *state.used.get(&(plan.task.account, plan.day)).unwrap_or(&PerArea::default());
+            check_quota(&used, &plan.charge, &plan.quota)?;
+            if state.tasks.iter().any(|old| old.task.id == plan.task.id) {
+                return Err(StoreError::Io("a task with this id exists already".to_owned()).into());
+            }
+            let heads = PerArea::from_fn(|area| *self.inner.heads.get(area).borrow());
+            let count = |area: Area| {
+                let there = plan.task.items.iter().filter(|item| item.areas.contains(area));
+                there.count() as u64
+            };
+            let first = PerArea::from_fn(|area| (count(area) > 0).then(|| heads.get(area).plus(1)));
+            let heads = PerArea::from_fn(|area| heads.get(area).plus(count(area)));
+            let entry = state.used.entry((plan.task.account, plan.day)).or_default();
+            for area in Area::ALL {
+                *entry.get_mut(area) += *plan.charge.get(area);
+            }
+            state.tasks.push(TaskRecord { task: plan.task, first });
+            // Announced under the lock: the next submission counts on from here.
+            for area in Area::ALL {
+                self.inner.heads.get(area).send_replace(*heads.get(area));
+            }
+            heads
+        };
+        debug_assert!(heads.mainland.0 + heads.overseas.0 > 0, "a task has an item");
+        Ok(())
+    }
+
+    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerArea<u32>, StoreError> {
+        let state = self.state();
+        Ok(state.used.get(&(account, day)).copied().unwrap_or_default())
+    }
+
+    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+        let state = self.state();
+        let refused: HashSet<(Area, Seq)> = refusals(&state.receipts);
+        let mut newest_first: Vec<&TaskRecord> = state.tasks.iter().rev().collect();
+        // Stable: tasks of one moment stay newest first.
+        newest_first.sort_by_key(|record| std::cmp::Reverse(record.task.accepted_at));
+        let rows: Vec<ItemRow> = newest_first
+            .into_iter()
+            .filter(|record| keeps_task(&query.filter, record))
+            .flat_map(|record| rows(&query, record, &refused))
+            .collect();
+        let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
+        Ok(HistoryPage {
+            total: rows.len() as u64,
+            rows: rows.into_iter().skip(offset).take(query.limit as usize).collect(),
+        })
+    }
+
+    async fn task(&self, account: AccountId, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        let state = self.state();
+        let found = state.tasks.iter().find(|record| record.task.account == account && record.task.id == *id);
+        Ok(found.cloned())
+    }
+
+    async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError> {
+        let state = self.state();
+        let covers = |receipt: &&Receipt| receipt.area == area && receipt.after < last && receipt.cursor() >= first;
+        let mut found: Vec<Receipt> = state.receipts.iter().filter(covers).cloned().collect();
+        found.sort_by_key(|receipt| (receipt.at, receipt.after, receipt.node.clone()));
+        Ok(found)
+    }
+
+    async fn cursors(&self, nodes: &[Arc<Node>]) -> Result<Vec<Cursor>, StoreError> {
+        let mut state = self.state();
+        let cursor = |node: &Arc<Node>| {
+            let head = *self.inner.heads.get(node.area).borrow();
+            let membership = if head == Seq::ZERO { Membership::Member } else { Membership::Joining };
+            state
+                .cursors
+                .entry((node.id.clone(), node.area))
+                .or_insert_with(|| Cursor { node: node.id.clone(), seq: head, membership, last_receipt: None })
+                .clone()
+        };
+        Ok(nodes.iter().map(cursor).collect())
+    }
+
+    async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let entry = state.cursors.entry((node.clone(), area)).or_insert_with(|| Cursor {
+            node: node.clone(),
+            seq: cursor,
+            membership: Membership::Member,
+            last_receipt: None,
+        });
+        entry.seq = entry.seq.max(cursor);
+        entry.membership = Membership::Member;
+        Ok(())
+    }
+
+    async fn advance(&self, receipt: Receipt) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let key = (receipt.node.clone(), receipt.area);
+        let entry = state.cursors.entry(key).or_insert_with(|| Cursor {
+            node: receipt.node.clone(),
+            seq: Seq::ZERO,
+            membership: Membership::Joining,
+            last_receipt: None,
+        });
+        if receipt.after < entry.seq {
+            return Ok(());
+        }
+        if receipt.after > entry.seq {
+            return Err(StoreError::Corrupt("a receipt leaves a gap".to_owned()));
+        }
+        entry.seq = receipt.cursor();
+        entry.last_receipt = Some(receipt.at);
+        state.receipts.push(receipt);
+        Ok(())
+    }
+}
+
+fn refusals(receipts: &[Receipt]) -> HashSet<(Area, Seq)> {
+    let of = |receipt: &Receipt| {
+        let (area, after) = (receipt.area, receipt.after);
+        let refused = receipt
+            .outcomes
+            .iter()
+            .zip(1u64..)
+            .filter(|(outcome, _)| matches!(outcome, Settled::Refused(_)))
+            .map(|(_, place)| (area, after.plus(place)));
+        refused.collect::<Vec<_>>()
+    };
+    receipts.iter().flat_map(of).collect()
+}
+
+fn keeps_task(filter: &HistoryFilter, record: &TaskRecord) -> bool {
+    let task = &record.task;
+    task.account == filter.account
+        && filter.task.as_ref().is_none_or(|id| *id == task.id)
+        && filter.kind.is_none_or(|kind| kind == task.kind)
+        && filter.from.is_none_or(|from| task.accepted_at >= from)
+        && filter.to.is_none_or(|to| task.accepted_at <= to)
+}
+
+fn rows(query: &HistoryQuery, record: &TaskRecord, refused: &HashSet<(Area, Seq)>) -> Vec<ItemRow> {
+    let mut positions: Vec<Vec<(Area, Seq)>> = vec![Vec::new(); record.task.items.len()];
+    for area in Area::ALL {
+        for (seq, index) in record.positions(area) {
+            positions[index].push((area, seq));
+        }
+    }
+    let mut rows = Vec::new();
+    for (item, positions) in record.task.items.iter().zip(positions) {
+        let fits_area = query.filter.areas.is_none_or(|wanted| match wanted {
+            AreaSet::One(area) => item.areas.contains(area),
+            AreaSet::Global => item.areas == AreaSet::Global,
+        });
+        let fits_keyword = query.filter.keyword.as_ref().is_none_or(|wanted| match wanted {
+            Keyword::Host(host) => CacheUrl::parse(&item.url, record.task.encode).is_ok_and(|url| url.host() == host),
+            Keyword::Url(url) => *url == item.url,
+        });
+        let refusals =
+            if positions.iter().any(|place| refused.contains(place)) { Refusals::Some } else { Refusals::None };
+        let status = query.view.item(positions, record.task.accepted_at, refusals);
+        if fits_area && fits_keyword && query.filter.status.is_none_or(|wanted| wanted == status) {
+            rows.push(ItemRow {
+                task: record.task.id.clone(),
+                kind: record.task.kind,
+                url: item.url.clone(),
+                status,
+                accepted_at: record.task.accepted_at,
+            });
+        }
+    }
+    rows
+}

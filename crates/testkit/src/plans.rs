@@ -1,0 +1,77 @@
+//! Short ways to make what the engine takes.
+
+use catharsis_core::area::{Area, AreaSet, PerArea};
+use catharsis_core::clock::UnixMillis;
+use catharsis_core::plan::Plan;
+use catharsis_core::quota::{Charge, QuotaDay};
+use catharsis_core::target::Encode;
+use catharsis_core::task::{AccountId, Item, Task, TaskId, TaskKind};
+use catharsis_core::topology::{Fence, Join, Node, NodeId, NodeKind, Tier};
+
+/// The account of most tests.
+pub const ACCOUNT: AccountId = AccountId(100_001);
+
+/// A plan of `ACCOUNT` for these URLs, all in the same areas, with a quota that never ends.
+#[must_use]
+pub fn plan(id: u64, urls: &[&str], areas: AreaSet) -> Plan {
+    mixed(id, urls.iter().map(|url| (*url, areas)))
+}
+
+/// As [`plan`], each URL with its own areas. `id` makes the task's id and its time, in seconds.
+#[must_use]
+pub fn mixed<'a>(id: u64, items: impl IntoIterator<Item = (&'a str, AreaSet)>) -> Plan {
+    let items: Vec<Item> = items.into_iter().map(|(url, areas)| Item { url: url.into(), areas }).collect();
+    let accepted_at = UnixMillis(1_700_000_000_000 + id * 1_000);
+    let count = |area: Area| items.iter().filter(|item| item.areas.contains(area)).count();
+    let charge: Charge = PerArea::from_fn(|area| u32::try_from(count(area)).expect("a test's task is small"));
+    Plan {
+        day: QuotaDay::of(accepted_at),
+        charge,
+        quota: PerArea::from_fn(|_| u32::MAX / 2),
+        task: Task {
+            id: TaskId::new(accepted_at, id),
+            account: ACCOUNT,
+            kind: TaskKind::Url,
+            encode: Encode::AsSubmitted,
+            accepted_at,
+            items,
+        },
+    }
+}
+
+/// A node's name.
+///
+/// # Panics
+/// When it is no valid name.
+#[must_use]
+pub fn name(text: &str) -> NodeId {
+    NodeId::parse(text).expect("a test's node has a valid name")
+}
+
+/// A node of the mainland without a shield, with an exact fence, that must forget everything
+/// before it joins.
+#[must_use]
+pub fn node(id: &str) -> Node {
+    Node {
+        id: name(id),
+        pop: "p1".into(),
+        area: Area::Mainland,
+        tier: Tier::Edge,
+        kind: NodeKind::Varnish,
+        shield: None,
+        fence: Fence::Exact,
+        join: Join::Everything,
+    }
+}
+
+/// As [`node`], of the tier above.
+#[must_use]
+pub fn shield(id: &str) -> Node {
+    Node { tier: Tier::Shield, ..node(id) }
+}
+
+/// As [`node`], fetching through a shield.
+#[must_use]
+pub fn behind(id: &str, shield: &str) -> Node {
+    Node { shield: Some(name(shield)), ..node(id) }
+}

@@ -1,0 +1,328 @@
+//! A simulated installation on tokio's paused time.
+//!
+//! What this is: the real service, board and relay workers over the store in memory and scripted
+//! caches, with a seeded source of chance, so that one seed repeats one run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use catharsis_core::area::{Area, AreaSet};
+use catharsis_core::board::Board;
+use catharsis_core::clock::{Tick, UnixMillis};
+use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus, PurgeLimits};
+use catharsis_core::history::{HistoryFilter, HistoryPage};
+use catharsis_core::invalidation::Seq;
+use catharsis_core::limits::FAIL_AFTER;
+use catharsis_core::plan::{Caller, PurgeUrls};
+use catharsis_core::ports::{Clock, Log, Purger, Store};
+use catharsis_core::relay::{Observer, Relay, RelayEvent, Worker};
+use catharsis_core::retry::RetryPolicy;
+use catharsis_core::service::PurgeService;
+use catharsis_core::target::Encode;
+use catharsis_core::task::TaskId;
+use catharsis_core::topology::{Node, NodeId, Topology};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::fake_cache::FakeCache;
+use crate::mem_log::MemLog;
+use crate::mem_store::MemStore;
+use crate::plans::ACCOUNT;
+
+/// A seeded source of chance (splitmix64). Clones draw from one stream.
+#[derive(Clone, Debug)]
+pub struct Chance(Arc<AtomicU64>);
+
+impl Chance {
+    /// The stream of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(seed)))
+    }
+
+    /// The next 64 bits.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut bits = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number below `bound`.
+    #[must_use]
+    pub fn below(&self, bound: u64) -> u64 {
+        self.bits() % bound.max(1)
+    }
+
+    /// True so many times of a hundred.
+    #[must_use]
+    pub fn percent(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// The simulated clock: tokio's, with a wall clock that can be set.
+#[derive(Clone, Debug)]
+pub struct SimClock {
+    start: Instant,
+    skew_millis: Arc<AtomicI64>,
+    chance: Chance,
+}
+
+impl SimClock {
+    /// A clock that begins now, with chance of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { start: Instant::now(), skew_millis: Arc::default(), chance: Chance::new(seed) }
+    }
+
+    /// Sets the wall clock forward or back. Ticks go on as before.
+    pub fn jump(&self, millis: i64) {
+        self.skew_millis.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Clock for SimClock {
+    fn wall(&self) -> UnixMillis {
+        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let skew = self.skew_millis.load(Ordering::Relaxed);
+        UnixMillis((1_700_000_000_000 + passed).saturating_add_signed(skew))
+    }
+
+    fn tick(&self) -> Tick {
+        Tick(self.start.elapsed())
+    }
+
+    async fn sleep_until(&self, until: Tick) {
+        tokio::time::sleep_until(self.start + until.0).await;
+    }
+
+    fn random(&self) -> u64 {
+        self.chance.bits()
+    }
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence;
+
+impl Observer for Silence {
+    fn observe(&self, _node: &Node, _event: &RelayEvent<'_>) {}
+}
+
+/// What the workers see of the store and the caches: itself, or something that watches or breaks it.
+pub trait Wrap {
+    /// The store as the workers see it.
+    fn store(&self, world: &World) -> Arc<dyn Store>;
+    /// A node's cache as its worker sees it.
+    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger>;
+}
+
+/// Nothing in between.
+#[derive(Clone, Copy, Debug)]
+pub struct Bare;
+
+impl Wrap for Bare {
+    fn store(&self, world: &World) -> Arc<dyn Store> {
+        Arc::new(world.store.clone())
+    }
+
+    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
+        world.cache(&node.id)
+    }
+}
+
+/// A simulated installation: what survives a crash of its server.
+#[derive(Debug)]
+pub struct World {
+    /// The store.
+    pub store: MemStore,
+    /// Its log.
+    pub log: MemLog,
+    /// The clock.
+    pub clock: SimClock,
+    /// The nodes.
+    pub nodes: Vec<Arc<Node>>,
+    caches: HashMap<NodeId, Arc<FakeCache>>,
+}
+
+impl World {
+    /// An installation of these nodes with caches that do what they are told.
+    ///
+    /// # Panics
+    /// When the nodes are no topology.
+    #[must_use]
+    pub fn new(nodes: Vec<Node>, seed: u64) -> Self {
+        let topology = Topology::new(nodes).expect("a test's nodes are a topology");
+        let (store, log) = MemStore::new();
+        let caches = topology.nodes().iter().map(|node| (node.id.clone(), Arc::new(FakeCache::default()))).collect();
+        Self { store, log, clock: SimClock::new(seed), nodes: topology.nodes().to_vec(), caches }
+    }
+
+    /// A node's cache.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    #[must_use]
+    pub fn cache(&self, node: &NodeId) -> Arc<FakeCache> {
+        Arc::clone(self.caches.get(node).expect("a node of this world"))
+    }
+
+    /// Starts a server with a worker for each node.
+    pub async fn start(&self) -> Server {
+        self.start_with(&Bare).await
+    }
+
+    /// As [`Self::start`], with something between the workers and the world.
+    ///
+    /// # Panics
+    /// When the store in memory fails, which it never does.
+    pub async fn start_with(&self, wrap: &dyn Wrap) -> Server {
+        let cursors = self.store.cursors(&self.nodes).await;
+        let board = Arc::new(Board::new(&self.nodes, cursors.expect("memory never fails")));
+        let store = wrap.store(self);
+        let relay = Relay {
+            log: Arc::new(self.log.clone()),
+            store: Arc::clone(&store),
+            clock: Arc::new(self.clock.clone()),
+            board: Arc::clone(&board),
+            observer: Arc::new(Silence),
+            retry: RetryPolicy::default(),
+        };
+        let stop = CancellationToken::new();
+        let workers = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let purger = wrap.purger(self, node);
+                let worker = Worker::new(relay.clone(), Arc::clone(node), purger, stop.clone());
+                tokio::spawn(worker.run())
+            })
+            .collect();
+        let service = PurgeService::new(
+            Arc::new(self.store.clone()),
+            Arc::new(self.log.clone()),
+            Arc::new(self.clock.clone()),
+            Arc::clone(&board),
+            directory(),
+            FAIL_AFTER,
+        );
+        Server { board, service, log: self.log.clone(), stop, workers }
+    }
+}
+
+/// One domain, `a.test`, of [`ACCOUNT`], served in both areas, and quotas that never end.
+fn directory() -> Directory {
+    let limits = PurgeLimits {
+        urls_per_day: catharsis_core::area::PerArea::from_fn(|_| u32::MAX / 2),
+        ..PurgeLimits::default()
+    };
+    let domain = Domain {
+        name: DomainName::parse("a.test").expect("a valid name"),
+        owner: ACCOUNT,
+        areas: AreaSet::Global,
+        status: DomainStatus::Online,
+    };
+    Directory::new([(ACCOUNT, limits)], [domain]).expect("a valid directory")
+}
+
+/// A running server: what a crash ends.
+#[derive(Debug)]
+pub struct Server {
+    /// Where the nodes stand.
+    pub board: Arc<Board>,
+    /// The service.
+    pub service: PurgeService,
+    log: MemLog,
+    stop: CancellationToken,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Purges these paths of `http://a.test` in the mainland, where the nodes of a test mostly are.
+    ///
+    /// # Panics
+    /// When the service refuses.
+    pub async fn purge(&self, paths: &[&str]) -> TaskId {
+        let urls = paths.iter().map(|path| format!("http://a.test{path}").into()).collect();
+        let request = PurgeUrls { urls, area: Some(Area::Mainland), encode: Encode::AsSubmitted };
+        let caller = Caller { account: ACCOUNT };
+        let accepted = self.service.purge_urls(caller, request).await;
+        accepted.expect("a valid purge is accepted")
+    }
+
+    /// The history of [`ACCOUNT`], newest first.
+    ///
+    /// # Panics
+    /// When the store fails.
+    pub async fn history(&self) -> HistoryPage {
+        let filter = HistoryFilter {
+            account: ACCOUNT,
+            task: None,
+            kind: None,
+            from: None,
+            to: None,
+            keyword: None,
+            areas: None,
+            status: None,
+        };
+        let page = self.service.history(filter, 0, 1_000).await;
+        page.expect("memory never fails")
+    }
+
+    /// Waits until a node has settled everything that is in the log now.
+    ///
+    /// # Panics
+    /// When that takes more than a (simulated) day.
+    pub async fn settled(&self, node: &Node) {
+        let head = self.log.head(node.area);
+        self.settled_upto(node, head).await;
+    }
+
+    /// Waits until a node has settled everything up to a position, and is a member.
+    ///
+    /// # Panics
+    /// When that takes more than a (simulated) day.
+    pub async fn settled_upto(&self, node: &Node, upto: Seq) {
+        let mut standing = self.board.watch(&node.id).expect("a node on the board");
+        let reached = standing.wait_for(|standing| {
+            standing.settled >= upto && standing.membership == catharsis_core::ports::Membership::Member
+        });
+        let waited = tokio::time::timeout(Duration::from_secs(86_400), reached).await;
+        assert!(
+            waited.is_ok_and(|moved| moved.is_ok()),
+            "{} does not settle {upto}: {:?}",
+            node.id,
+            self.board.standing(&node.id)
+        );
+    }
+
+    /// Tells the workers to stop and waits for them.
+    ///
+    /// # Panics
+    /// When a worker panicked.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for worker in self.workers {
+            worker.await.expect("a worker never panics");
+        }
+    }
+
+    /// Ends the workers where they are.
+    pub async fn crash(self) {
+        for worker in &self.workers {
+            worker.abort();
+        }
+        for worker in self.workers {
+            let ended = worker.await;
+            assert!(ended.is_ok() || ended.is_err_and(|error| error.is_cancelled()));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Something between the workers and the world that breaks it and watches the promises.
+//!
+//! What this is: for simulations: a store and caches that fail, repeat and delay by chance, and
+//! that note each broken promise. What this is not: part of what is tested; the checks know only
+//! what was submitted, what the caches forgot and what the store was told.
+//!
+//! The promises: a cursor passes an invalidation only after its node has forgotten the target, at
+//! or after the acceptance (and for a bounded fence once more, `fetch_max` later); an edge is told
+//! only what its shield has settled; a receipt covers what the log holds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use catharsis_core::area::{Area, PerArea};
+use catharsis_core::error::{StoreError, SubmitError};
+use catharsis_core::history::{HistoryPage, HistoryQuery, TaskRecord};
+use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::plan::Plan;
+use catharsis_core::ports::{Cursor, Log, Membership, Purger, Store};
+use catharsis_core::quota::QuotaDay;
+use catharsis_core::receipt::{Outcome, Receipt, Settled};
+use catharsis_core::target::Target;
+use catharsis_core::task::{AccountId, TaskId};
+use catharsis_core::topology::{Node, NodeId};
+use tokio::time::Instant;
+
+use crate::fake_cache::FakeCache;
+use crate::mem_log::MemLog;
+use crate::mem_store::MemStore;
+use crate::sim::{Chance, World, Wrap};
+
+/// How often things go wrong, of a hundred.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// A write fails before it is done.
+    pub store_before: u64,
+    /// A write is done and its answer is lost.
+    pub store_after: u64,
+    /// A write is done twice.
+    pub twice: u64,
+}
+
+/// Watches one world, over all its servers.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    faults: Faults,
+    chance: Chance,
+    /// When each position was seen in the log first: its acceptance, at the latest.
+    accepted: Mutex<HashMap<(Area, Seq), Instant>>,
+    broken: Mutex<Vec<String>>,
+}
+
+impl Watch {
+    /// Watches with faults drawn by this chance.
+    #[must_use]
+    pub fn new(faults: Faults, chance: Chance) -> Self {
+        Self { shared: Arc::new(Shared { faults, chance, accepted: Mutex::default(), broken: Mutex::default() }) }
+    }
+
+    /// Notes that everything in the log up to now was accepted now, unless it was known before.
+    pub fn accepted(&self, world: &World) {
+        let now = Instant::now();
+        let mut accepted = lock(&self.shared.accepted);
+        for area in Area::ALL {
+            for seq in 1..=world.log.head(area).0 {
+                accepted.entry((area, Seq(seq))).or_insert(now);
+            }
+        }
+    }
+
+    /// The promises that were broken so far.
+    #[must_use]
+    pub fn broken(&self) -> Vec<String> {
+        lock(&self.shared.broken).clone()
+    }
+}
+
+impl Shared {
+    fn breaks(&self, what: String) {
+        lock(&self.broken).push(what);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Wrap for Watch {
+    fn store(&self, world: &World) -> Arc<dyn Store> {
+        let caches = world.nodes.iter().map(|node| {
+            let id = node.id.clone();
+            (id.clone(), (Arc::clone(node), world.cache(&id)))
+        });
+        Arc::new(WatchedStore {
+            store: world.store.clone(),
+            log: world.log.clone(),
+            caches: caches.collect(),
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
+        Arc::new(WatchedCache {
+            node: Arc::clone(node),
+            cache: world.cache(&node.id),
+            store: world.store.clone(),
+            shared: Arc::clone(&self.shared),
+        })
+    }
+}
+
+/// A cache that notes when its worker runs ahead of the shield.
+struct WatchedCache {
+    node: Arc<Node>,
+    cache: Arc<FakeCache>,
+    store: MemStore,
+    shared: Arc<Shared>,
+}
+
+impl WatchedCache {
+    fn check_shield(&self, upto: Seq) {
+        let Some(shield) = &self.node.shield else {
+            return;
+        };
+        let cursor = self.store.cursor(shield, self.node.area);
+        let reached = cursor.filter(|cursor| cursor.membership == Membership::Member);
+        if reached.is_none_or(|cursor| cursor.seq < upto) {
+            let what = format!("{} is told {upto} before its shield {shield}", self.node.id);
+            self.shared.breaks(what);
+        }
+    }
+}
+
+#[async_trait]
+impl Purger for WatchedCache {
+    async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
+        if let Some(last) = batch.iter().map(|it| it.seq).max() {
+            self.check_shield(last);
+        }
+        self.cache.apply(batch).await
+    }
+
+    async fn everything(&self, upto: Seq) -> Outcome {
+        // What it fetches from now on comes from its shield, which must have forgotten as well.
+        self.check_shield(upto);
+        self.cache.everything(upto).await
+    }
+
+    async fn answers(&self) -> bool {
+        self.cache.answers().await
+    }
+}
+
+/// A store that fails and repeats by chance, and checks each receipt.
+struct WatchedStore {
+    store: MemStore,
+    log: MemLog,
+    caches: HashMap<NodeId, (Arc<Node>, Arc<FakeCache>)>,
+    shared: Arc<Shared>,
+}
+
+impl WatchedStore {
+    async fn check(&self, receipt: &Receipt) {
+        let covered = self.log.read(receipt.area, receipt.after, receipt.outcomes.len()).await;
+        let covered = covered.unwrap_or_default();
+        if covered.len() != receipt.outcomes.len() {
+            self.shared.breaks(format!(
+                "{}: a receipt covers {} positions, the log holds {}",
+                receipt.node,
+                receipt.outcomes.len(),
+                covered.len()
+            ));
+        }
+        let Some((node, cache)) = self.caches.get(&receipt.node) else {
+            return self.shared.breaks(format!("{} is no node", receipt.node));
+        };
+        let forgotten = cache.forgotten();
+        for (invalidation, outcome) in covered.iter().zip(&receipt.outcomes) {
+            if matches!(outcome, Settled::Refused(_)) {
+                continue;
+            }
+            let accepted = lock(&self.shared.accepted)
+                .get(&(receipt.area, invalidation.seq))
+                .copied()
+                .unwrap_or_else(Instant::now);
+            let times: Vec<Instant> = forgotten
+                .iter()
+                .filter(|it| it.target == invalidation.target || *it.target == Target::Everything)
+                .map(|it| it.at)
+                .filter(|at| *at >= accepted)
+                .collect();
+            let fence = node.fence.passes().last().copied().unwrap_or_default();
+            if !fenced(&times, fence) {
+                self.shared.breaks(format!(
+                    "{} reports {} as {outcome:?}, but forgot it at {times:?}, accepted {accepted:?}",
+                    receipt.node, invalidation.seq
+                ));
+            }
+        }
+    }
+
+    async fn write<'a, F>(&self, mut write: impl FnMut() -> F) -> Result<(), StoreError>
+    where
+        F: Future<Output = Result<(), StoreError>> + 'a,
+    {
+        let Shared { faults, chance, .. } = &*self.shared;
+        if chance.percent(faults.store_before) {
+            return Err(StoreError::Io("failed before the write".to_owned()));
+        }
+        write().await?;
+        if chance.percent(faults.twice) {
+            write().await?;
+        }
+        if chance.percent(faults.store_after) {
+            return Err(StoreError::Io("failed after the write".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether something was forgotten, and again once the fence was over.
+fn fenced(times: &[Instant], fence: Duration) -> bool {
+    let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else {
+        return false;
+    };
+    last.duration_since(*first) >= fence
+}
+
+#[async_trait]
+impl Store for WatchedStore {
+    async fn submit(&self, plan: Plan) -> Result<(), SubmitError> {
+        self.store.submit(plan).await
+    }
+
+    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerArea<u32>, StoreError> {
+        self.store.quota_used(account, day).await
+    }
+
+    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+        self.store.history(query).await
+    }
+
+    async fn task(&self, account: AccountId, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.store.task(account, id).await
+    }
+
+    async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError> {
+        self.store.receipts(area, first, last).await
+    }
+
+    async fn cursors(&self, nodes: &[Arc<Node>]) -> Result<Vec<Cursor>, StoreError> {
+        self.store.cursors(nodes).await
+    }
+
+    async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {
+        self.write(|| self.store.joined(node, area, cursor)).await
+    }
+
+    async fn advance(&self, receipt: Receipt) -> Result<(), StoreError> {
+        self.check(&receipt).await;
+        self.write(|| self.store.advance(receipt.clone())).await
+    }
+}

@@ -1,0 +1,284 @@
+//! The relay on paused time, with scripted caches.
+
+use std::time::Duration;
+
+use catharsis_core::area::{Area, AreaSet};
+use catharsis_core::invalidation::Seq;
+use catharsis_core::limits::{FAIL_AFTER, UNANSWERED_ATTEMPTS_MAX};
+use catharsis_core::ports::{Membership, Store};
+use catharsis_core::receipt::{Outcome, Refusal, Settled, Unreachable};
+use catharsis_core::status::ItemStatus;
+use catharsis_core::target::Target;
+use catharsis_core::topology::{BoundedFence, Fence, Join, Node};
+use catharsis_testkit::fake_cache::{Act, Effect, Told};
+use catharsis_testkit::plans::{behind, node, plan, shield};
+use catharsis_testkit::sim::{Server, World};
+use tokio::time::{Instant, sleep};
+
+const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
+
+fn path_of(told: Told<'_>) -> String {
+    match told {
+        Told::Invalidation(one) => match one.target.as_ref() {
+            Target::Url(url) => url.encoded_path().into_owned(),
+            Target::Everything => "*".to_owned(),
+        },
+        Told::Everything(_) => "*".to_owned(),
+    }
+}
+
+fn settled(server: &Server, node: &Node) -> Seq {
+    let standing = server.board.standing(&node.id);
+    standing.expect("a node on the board").settled
+}
+
+async fn statuses(server: &Server) -> Vec<ItemStatus> {
+    let page = server.history().await;
+    page.rows.into_iter().map(|row| row.status).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn edge_never_passes_its_shield() {
+    let (s, e) = (shield("s"), behind("e", "s"));
+    let world = World::new(vec![s.clone(), e.clone()], 1);
+    world.cache(&s.id).follow(|_| Act::applied().after(Duration::from_secs(3)));
+    let server = world.start().await;
+    for path in ["/1", "/2", "/3"] {
+        server.purge(&[path]).await;
+        sleep(Duration::from_secs(1)).await;
+        assert!(settled(&server, &e) <= settled(&server, &s));
+    }
+    server.settled(&e).await;
+    let shield_did = world.cache(&s.id).forgotten();
+    for (seq, at) in world.cache(&e.id).told() {
+        let above = shield_did.iter().find(|it| it.seq == seq);
+        assert!(above.is_some_and(|it| it.at <= at), "{seq} reached the edge first");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_node_delays_only_itself() {
+    let (slow, quick) = (node("slow"), node("quick"));
+    let world = World::new(vec![slow.clone(), quick.clone()], 1);
+    world.cache(&slow.id).follow(|_| Act::applied().after(Duration::from_secs(3_600)));
+    let server = world.start().await;
+    let start = Instant::now();
+    for path in ["/1", "/2", "/3"] {
+        server.purge(&[path]).await;
+        server.settled(&quick).await;
+    }
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(settled(&server, &slow), Seq::ZERO);
+    server.settled(&slow).await;
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_was_away_catches_up() {
+    let (away, other) = (node("away"), node("other"));
+    let world = World::new(vec![away.clone(), other.clone()], 1);
+    world.cache(&away.id).down(Unreachable::Timeout);
+    let server = world.start().await;
+    for round in 0..40 {
+        server.purge(&[&format!("/{round}"), "/same"]).await;
+        sleep(Duration::from_secs(60)).await;
+    }
+    server.settled(&other).await;
+    assert_eq!(settled(&server, &away), Seq::ZERO);
+    world.cache(&away.id).up();
+    server.settled(&away).await;
+    let forgotten = world.cache(&away.id).forgotten();
+    for round in 0..40 {
+        let wanted = format!("/{round}");
+        let there = forgotten.iter().any(|it| match it.target.as_ref() {
+            Target::Url(url) => url.encoded_path() == wanted,
+            Target::Everything => false,
+        });
+        assert!(there, "{wanted} was lost");
+    }
+    assert!(statuses(&server).await.iter().all(|status| *status == ItemStatus::Done));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_fence_repeats_and_settles_last() {
+    let seconds = Duration::from_secs;
+    let fence = BoundedFence::new(vec![seconds(2), seconds(10)], seconds(45));
+    let n = Node { fence: Fence::Bounded(fence.expect("it rises")), ..node("n") };
+    let world = World::new(vec![n.clone()], 1);
+    let server = world.start().await;
+    let start = Instant::now();
+    server.purge(&["/1"]).await;
+    sleep(seconds(44)).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Process]);
+    let standing = server.board.standing(&n.id).expect("on the board");
+    assert_eq!((standing.applied, standing.settled), (Seq(1), Seq(0)));
+    server.settled(&n).await;
+    let times: Vec<u64> = world.cache(&n.id).told().iter().map(|(_, at)| at.duration_since(start).as_secs()).collect();
+    assert_eq!(times, [0, 2, 10, 45]);
+    assert_eq!(statuses(&server).await, [ItemStatus::Done]);
+    let receipts = world.store.all_receipts();
+    assert_eq!((receipts.len(), receipts[0].waited), (1, seconds(45)));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn poisonous_url_is_refused_by_name_and_does_not_stop_the_node() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    world.cache(&n.id).follow(|told| match path_of(told).as_str() {
+        "/poison" => Act::unreachable(Unreachable::Closed),
+        "/long" => Act::says(Outcome::Refused(Refusal::Malformed { status: 414 })),
+        _ => Act::applied(),
+    });
+    let server = world.start().await;
+    server.purge(&["/1", "/poison", "/long", "/2"]).await;
+    server.purge(&["/3"]).await;
+    server.settled(&n).await;
+    let outcomes: Vec<Settled> = world.store.all_receipts().into_iter().flat_map(|receipt| receipt.outcomes).collect();
+    let attempts = UNANSWERED_ATTEMPTS_MAX;
+    assert_eq!(
+        outcomes,
+        [
+            Settled::Applied,
+            Settled::Refused(Refusal::Unanswered { attempts }),
+            Settled::Refused(Refusal::Malformed { status: 414 }),
+            Settled::Applied,
+            Settled::Applied,
+        ]
+    );
+    use ItemStatus::{Done, Fail};
+    assert_eq!(statuses(&server).await, [Done, Done, Fail, Fail, Done]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn denied_relay_waits_and_loses_nothing() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    world.cache(&n.id).follow(|_| Act::unreachable(Unreachable::Denied { status: 403 }));
+    let server = world.start().await;
+    server.purge(&["/1", "/2"]).await;
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(settled(&server, &n), Seq::ZERO);
+    let trouble = server.board.standing(&n.id).and_then(|standing| standing.trouble);
+    assert_eq!(trouble.map(|it| it.why), Some(Unreachable::Denied { status: 403 }));
+    world.cache(&n.id).up();
+    server.settled(&n).await;
+    assert_eq!(world.cache(&n.id).forgotten().len(), 2);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_joins_late_forgets_everything_first() {
+    let (late, vouched) = (node("late"), Node { join: Join::Empty, ..node("vouched") });
+    let world = World::new(vec![late.clone(), vouched.clone()], 1);
+    let old = plan(1, &["http://a.test/old"], MAINLAND);
+    world.store.submit(old).await.expect("memory never fails");
+    let server = world.start().await;
+    server.purge(&["/new"]).await;
+    server.settled(&late).await;
+    server.settled(&vouched).await;
+    let forgotten = |node: &Node| {
+        let did = world.cache(&node.id).forgotten();
+        let told = did.iter().map(|it| (it.seq.0, *it.target == Target::Everything));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(forgotten(&late), [(1, true), (2, false)]);
+    assert_eq!(forgotten(&vouched), [(2, false)]);
+    let cursor = world.store.cursor(&late.id, late.area).expect("it has one");
+    assert_eq!((cursor.seq, cursor.membership), (Seq(2), Membership::Member));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn edge_that_joins_forgets_only_after_its_shield_did() {
+    let (s, e) = (shield("s"), behind("e", "s"));
+    let world = World::new(vec![s.clone(), e.clone()], 1);
+    let old = plan(1, &["http://a.test/old"], MAINLAND);
+    world.store.submit(old).await.expect("memory never fails");
+    world.cache(&s.id).follow(|_| Act::applied().after(Duration::from_secs(3)));
+    let server = world.start().await;
+    server.settled(&e).await;
+    let (above, below) = (world.cache(&s.id).forgotten(), world.cache(&e.id).forgotten());
+    assert!(above[0].at <= below[0].at, "the edge could have refilled from its shield");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_beyond_the_log_forgets_everything_and_goes_on() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    let server = world.start().await;
+    server.stop().await;
+    for id in 1..=3 {
+        let old = plan(id, &["http://a.test/1"], MAINLAND);
+        world.store.submit(old).await.expect("memory never fails");
+    }
+    world.store.prune(catharsis_core::clock::UnixMillis(u64::MAX));
+    let server = world.start().await;
+    server.settled(&n).await;
+    server.purge(&["/new"]).await;
+    server.settled(&n).await;
+    let did = world.cache(&n.id).forgotten();
+    assert_eq!(*did[0].target, Target::Everything);
+    assert_eq!(did.last().map(|it| it.seq), Some(Seq(4)));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_success_turns_fail_into_done() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    world.cache(&n.id).down(Unreachable::Timeout);
+    let server = world.start().await;
+    server.purge(&["/1"]).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Process]);
+    sleep(FAIL_AFTER + Duration::from_secs(1)).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Fail]);
+    world.cache(&n.id).up();
+    server.settled(&n).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn coalesced_invalidations_each_get_an_outcome() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    world.cache(&n.id).follow(|told| match path_of(told).as_str() {
+        "/absent" => Act { effect: Effect::Done, ..Act::says(Outcome::Absent) },
+        _ => Act::applied(),
+    });
+    let server = world.start().await;
+    server.purge(&["/1", "/absent", "/1", "/absent", "/1"]).await;
+    server.settled(&n).await;
+    assert_eq!(world.cache(&n.id).told().len(), 2, "equal ones are sent once");
+    use Settled::{Absent, Applied};
+    let receipts = world.store.all_receipts();
+    assert_eq!(receipts[0].outcomes, [Applied, Absent, Applied, Absent, Applied]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn restart_resumes_from_the_cursor() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    let server = world.start().await;
+    server.purge(&["/1", "/2"]).await;
+    server.settled(&n).await;
+    world.cache(&n.id).follow(|_| Act::applied().after(Duration::from_secs(5)));
+    server.purge(&["/3", "/4"]).await;
+    sleep(Duration::from_secs(7)).await;
+    server.crash().await;
+    world.cache(&n.id).up();
+    let cursor = world.store.cursor(&n.id, n.area).expect("it has one");
+    assert_eq!(cursor.seq, Seq(2), "what was under way is not settled");
+
+    let server = world.start().await;
+    server.settled(&n).await;
+    let told: Vec<u64> = world.cache(&n.id).told().iter().map(|(seq, _)| seq.0).collect();
+    assert_eq!(told, [1, 2, 3, 4, 3, 4]);
+    server.stop().await;
+}
