@@ -29,15 +29,15 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// The keys of the test account.
-pub const SECRET_ID: &str = "AKIDtestaccount0000000000000000000001";
+pub(crate) const SECRET_ID: &str = "AKIDtestaccount0000000000000000000001";
 /// See [`SECRET_ID`].
-pub const SECRET_KEY: &str = "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE";
+pub(crate) const SECRET_KEY: &str = "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE";
 /// How long anything may take before a test gives up: far beyond what it needs on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A configuration file in the making.
 #[derive(Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     pub folder: tempfile::TempDir,
     text: String,
 }
@@ -46,12 +46,12 @@ impl Setup {
     /// API, store and operator's door on free ports; one account with `www.a.test` (global),
     /// `inland.a.test` (mainland), `abroad.a.test` (overseas), `off.a.test` (offline), and another
     /// account with `other.test`.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_limits("urls_per_day = 100000000\nrequests_per_second = 1000000\n")
     }
 
     /// The same with these `[limits]`.
-    pub fn with_limits(limits: &str) -> Self {
+    pub(crate) fn with_limits(limits: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = folder.path().join("catharsis.db");
         let text = format!(
@@ -93,26 +93,26 @@ name = "other.test"
     }
 
     /// Adds a section, in TOML.
-    pub fn section(mut self, toml: &str) -> Self {
+    pub(crate) fn section(mut self, toml: &str) -> Self {
         self.text.push_str(toml);
         self.text.push('\n');
         self
     }
 
     /// Adds a node with these further lines.
-    pub fn node(self, name: &str, area: &str, kind: &str, address: SocketAddr, more: &str) -> Self {
+    pub(crate) fn node(self, name: &str, area: &str, kind: &str, address: SocketAddr, more: &str) -> Self {
         self.section(&format!(
             "[[node]]\nname = {name:?}\narea = {area:?}\nkind = {kind:?}\naddress = \"{address}\"\n{more}"
         ))
     }
 
     /// Writes the file and starts the server.
-    pub fn start(&self) -> Server {
+    pub(crate) fn start(&self) -> Server {
         Server::start(&self.write())
     }
 
     /// Writes the file.
-    pub fn write(&self) -> PathBuf {
+    pub(crate) fn write(&self) -> PathBuf {
         let path = self.folder.path().join("catharsis.toml");
         std::fs::write(&path, &self.text).expect("a writable folder");
         path
@@ -121,7 +121,7 @@ name = "other.test"
 
 /// A running server. Killed when dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub api: SocketAddr,
     pub ops: SocketAddr,
@@ -130,7 +130,7 @@ pub struct Server {
 
 impl Server {
     /// Starts the binary and waits until it says that it is ready.
-    pub fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_catharsis"))
             .args(["serve", "--config"])
             .arg(config)
@@ -175,13 +175,13 @@ impl Server {
     }
 
     /// SIGKILL, at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("our own child");
         self.child.wait().expect("our own child");
     }
 
     /// SIGTERM, and the exit status.
-    pub fn terminate(mut self) -> std::process::ExitStatus {
+    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(asked.is_ok_and(|status| status.success()), "our own child can be asked");
         let deadline = Instant::now() + PATIENCE;
@@ -195,12 +195,12 @@ impl Server {
     }
 
     /// A client of the API.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.api)
     }
 
     /// A page of the operator's door: status and body.
-    pub async fn ops(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn ops(&self, path: &str) -> (u16, String) {
         let request = Request::get(path).header("host", "ops").body(Full::default()).expect("a valid request");
         let answer = Connection::open(self.ops).await.expect("the door is open").send(request).await;
         let (status, body) = answer.expect("an answer");
@@ -217,13 +217,13 @@ impl Drop for Server {
 }
 
 /// A kept connection.
-pub struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Connection {
     /// Connects.
-    pub async fn open(to: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn open(to: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -232,7 +232,7 @@ impl Connection {
     }
 
     /// Sends a request and reads the whole answer.
-    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(u16, Bytes)> {
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(u16, Bytes)> {
         let answer = self.sender.send_request(request).await?;
         let status = answer.status().as_u16();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
@@ -241,13 +241,13 @@ impl Connection {
 
 /// A client that signs as the test account.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     api: SocketAddr,
     signer: Signer,
 }
 
 impl Client {
-    pub fn new(api: SocketAddr) -> Self {
+    pub(crate) fn new(api: SocketAddr) -> Self {
         let secret_id = SecretId::parse(SECRET_ID).expect("a valid id");
         let credentials = Credentials { secret_id, secret_key: SecretKey::new(SECRET_KEY), token: None };
         let signer = Signer::new(&api.to_string(), credentials, SignForm::Tc3Post).expect("a valid host");
@@ -255,14 +255,14 @@ impl Client {
     }
 
     /// A signed request.
-    pub fn sign(&self, action: &str, parameters: &impl Serialize) -> Request<Full<Bytes>> {
+    pub(crate) fn sign(&self, action: &str, parameters: &impl Serialize) -> Request<Full<Bytes>> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         let at = Moment { unix: i64::try_from(now.as_secs()).expect("before 292 billion"), nonce: 1 };
         self.signer.sign(action, VERSION, parameters, at).expect("parameters of a test").map(Full::new)
     }
 
     /// Calls an action: the answer's fields, the API's error code, or that there was no answer.
-    pub async fn call<T: DeserializeOwned>(&self, action: &str, parameters: &impl Serialize) -> Answer<T> {
+    pub(crate) async fn call<T: DeserializeOwned>(&self, action: &str, parameters: &impl Serialize) -> Answer<T> {
         let exchange = async {
             let (_status, body) = Connection::open(self.api).await?.send(self.sign(action, parameters)).await?;
             anyhow::Ok(body)
@@ -278,19 +278,19 @@ impl Client {
     }
 
     /// Purges URLs and returns the task.
-    pub async fn purge(&self, urls: &[&str]) -> String {
+    pub(crate) async fn purge(&self, urls: &[&str]) -> String {
         let answer: Answer<PurgeUrlsCacheResponse> = self.call("PurgeUrlsCache", &purge_urls(urls)).await;
         answer.expect("the purge is accepted").task_id
     }
 
     /// What became of a task.
-    pub async fn receipts(&self, task_id: &str) -> DescribePurgeReceiptsResponse {
+    pub(crate) async fn receipts(&self, task_id: &str) -> DescribePurgeReceiptsResponse {
         let request = DescribePurgeReceiptsRequest { task_id: task_id.into() };
         self.call("DescribePurgeReceipts", &request).await.expect("the task is known")
     }
 
     /// Waits until a task has a status.
-    pub async fn await_status(&self, task_id: &str, status: TaskStatus) -> DescribePurgeReceiptsResponse {
+    pub(crate) async fn await_status(&self, task_id: &str, status: TaskStatus) -> DescribePurgeReceiptsResponse {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let receipts = self.receipts(task_id).await;
@@ -305,7 +305,7 @@ impl Client {
 
 /// How a call ended.
 #[derive(Debug)]
-pub enum Answer<T> {
+pub(crate) enum Answer<T> {
     Ok(T),
     Refused { code: String, message: String },
     Silence(String),
@@ -313,7 +313,7 @@ pub enum Answer<T> {
 
 impl<T: std::fmt::Debug> Answer<T> {
     /// The fields.
-    pub fn expect(self, why: &str) -> T {
+    pub(crate) fn expect(self, why: &str) -> T {
         match self {
             Self::Ok(fields) => fields,
             other => panic!("{why}: {other:?}"),
@@ -321,7 +321,7 @@ impl<T: std::fmt::Debug> Answer<T> {
     }
 
     /// The code of a refusal.
-    pub fn code(self) -> String {
+    pub(crate) fn code(self) -> String {
         match self {
             Self::Refused { code, .. } => code,
             other => panic!("a refusal was expected: {other:?}"),
@@ -330,6 +330,6 @@ impl<T: std::fmt::Debug> Answer<T> {
 }
 
 /// A request to purge URLs where their domains are served.
-pub fn purge_urls<'a>(urls: &[&'a str]) -> PurgeUrlsCacheRequest<'a> {
+pub(crate) fn purge_urls<'a>(urls: &[&'a str]) -> PurgeUrlsCacheRequest<'a> {
     PurgeUrlsCacheRequest { urls: urls.iter().map(|url| (*url).into()).collect(), area: None, url_encode: false }
 }

@@ -1,0 +1,7 @@
+//! The real binary with real caches and real clients.
+//!
+//! One test program for all of them, since each would link the whole server again. Tests whose name
+//! begins with `whole_` want both cores and run alone (see .config/nextest.toml).
+
+mod process;
+mod support;
