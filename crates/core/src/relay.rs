@@ -295,6 +295,7 @@ impl Worker {
     /// on the fence's own schedule: a fetch under way could bring an old copy back here as well.
     async fn join(&self, join: Join, cursor: Seq) -> Result<(), Stopped> {
         if join == Join::Everything {
+            self.shield_has_joined(cursor).await?;
             let start = self.relay.clock.tick();
             for pass in self.node.fence.passes() {
                 self.sleep_until(start.after(pass)).await?;
@@ -307,6 +308,18 @@ impl Worker {
         }
         self.relay.board.joined(&self.node.id, cursor);
         Ok(())
+    }
+
+    /// Waits until the shield has settled `cursor` itself: from a shield that has not forgotten yet
+    /// this node would refill with what it is about to forget.
+    async fn shield_has_joined(&self, cursor: Seq) -> Result<(), Stopped> {
+        let (Some(shield), Some(before)) = (&self.node.shield, cursor.0.checked_sub(1)) else {
+            return Ok(());
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Stopped),
+            () = self.relay.board.shield_beyond(shield, Seq(before)) => Ok(()),
+        }
     }
 
     async fn forget_everything(&self, cursor: Seq) -> Result<(), Stopped> {

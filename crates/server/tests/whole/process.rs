@@ -41,7 +41,7 @@ async fn server_is_ready_tells_its_metrics_and_stops_cleanly() {
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    assert!(server.terminate().success());
+    assert!(server.terminate().await.success());
 
     let again = setup.start();
     let receipts = again.client().receipts(&task).await;

@@ -38,7 +38,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A configuration file in the making.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub folder: tempfile::TempDir,
+    folder: std::sync::Arc<tempfile::TempDir>,
     text: String,
 }
 
@@ -50,9 +50,19 @@ impl Setup {
         Self::with_limits("urls_per_day = 100000000\nrequests_per_second = 1000000\n")
     }
 
+    /// No API: one built-in edge whose requests all go to one upstream, and the operator's door.
+    pub(crate) fn edge_only(traffic: SocketAddr, control: SocketAddr, upstream: SocketAddr) -> Self {
+        let folder = std::sync::Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let text = format!(
+            "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\n\
+             listen = \"{traffic}\"\ncontrol = \"{control}\"\n[[edge.route]]\nhost = \"*\"\nupstream = \"{upstream}\"\n"
+        );
+        Self { folder, text }
+    }
+
     /// The same with these `[limits]`.
     pub(crate) fn with_limits(limits: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = std::sync::Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let store = folder.path().join("catharsis.db");
         let text = format!(
             r#"
@@ -108,7 +118,9 @@ name = "other.test"
 
     /// Writes the file and starts the server.
     pub(crate) fn start(&self) -> Server {
-        Server::start(&self.write())
+        let mut server = Server::start(&self.write());
+        server.folder = Some(std::sync::Arc::clone(&self.folder));
+        server
     }
 
     /// Writes the file.
@@ -126,6 +138,8 @@ pub(crate) struct Server {
     pub api: SocketAddr,
     pub ops: SocketAddr,
     lines: Receiver<String>,
+    /// The store's folder lives as long as the server.
+    folder: Option<std::sync::Arc<tempfile::TempDir>>,
 }
 
 impl Server {
@@ -149,7 +163,7 @@ impl Server {
             }
         });
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { child, api: unknown, ops: unknown, lines };
+        let mut server = Self { child, api: unknown, ops: unknown, lines, folder: None };
         server.await_ready();
         server
     }
@@ -181,7 +195,7 @@ impl Server {
     }
 
     /// SIGTERM, and the exit status.
-    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
+    pub(crate) async fn terminate(mut self) -> std::process::ExitStatus {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(asked.is_ok_and(|status| status.success()), "our own child can be asked");
         let deadline = Instant::now() + PATIENCE;
@@ -190,7 +204,7 @@ impl Server {
                 return status;
             }
             assert!(Instant::now() < deadline, "it did not end after SIGTERM");
-            std::thread::sleep(Duration::from_millis(10));
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -316,7 +330,7 @@ impl<T: std::fmt::Debug> Answer<T> {
     pub(crate) fn expect(self, why: &str) -> T {
         match self {
             Self::Ok(fields) => fields,
-            other => panic!("{why}: {other:?}"),
+            Self::Refused { .. } | Self::Silence(_) => panic!("{why}: {self:?}"),
         }
     }
 
@@ -324,7 +338,7 @@ impl<T: std::fmt::Debug> Answer<T> {
     pub(crate) fn code(self) -> String {
         match self {
             Self::Refused { code, .. } => code,
-            other => panic!("a refusal was expected: {other:?}"),
+            Self::Ok(_) | Self::Silence(_) => panic!("a refusal was expected: {self:?}"),
         }
     }
 }

@@ -1,0 +1,148 @@
+//! Done means gone, with an origin fetch open across the purge.
+//!
+//! The origin takes two seconds for the old version. The purge comes in between, and the new version
+//! is answered at once. After `done`, nobody may see the old version: neither when the old fetch ends
+//! before the first new request, nor when new requests come while it is still open.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use catharsis_tcapi::cdn::TaskStatus;
+use catharsis_testkit::caches::{RealCache, Relay};
+use catharsis_testkit::client::get;
+use catharsis_testkit::origin::Origin;
+
+use crate::support::{Client, Server, Setup};
+
+const HOST: &str = "www.a.test";
+const FETCH: Duration = Duration::from_secs(2);
+/// Longer than the fetch above, which is the longest that these caches have here.
+const BOUNDED: &str = "fence = { kind = \"bounded\", fetch_max = \"4s\", repeats = [\"1s\"] }";
+
+/// Which fetch ends first.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// The old one has ended before anybody asks again.
+    OldFirst,
+    /// Requests come right after the purge, while the old fetch is open.
+    NewFirst,
+}
+
+/// A server that drives one cache, and the cache's origin.
+struct Stage {
+    origin: Origin,
+    client: Client,
+    traffic: SocketAddr,
+    _server: Server,
+    _cache: Option<RealCache>,
+}
+
+async fn varnish(fence: &str) -> Stage {
+    let origin = Origin::start().await;
+    let cache = RealCache::varnish(origin.address(), Relay::Allowed).await;
+    stage(origin, cache, "varnish", fence)
+}
+
+async fn nginx(fence: &str) -> Stage {
+    let origin = Origin::start().await;
+    let cache = RealCache::nginx(origin.address(), Relay::Allowed).await;
+    stage(origin, cache, "nginx", &format!("{fence}\njoin = \"empty\""))
+}
+
+fn stage(origin: Origin, cache: RealCache, kind: &str, lines: &str) -> Stage {
+    let server = Setup::new().node("one", "mainland", kind, cache.purge, lines).start();
+    Stage { origin, client: server.client(), traffic: cache.traffic, _server: server, _cache: Some(cache) }
+}
+
+/// The built-in edge, in a process of its own like any other cache.
+async fn edge() -> (Stage, Server) {
+    let origin = Origin::start().await;
+    let (traffic, control) = (free_address(), free_address());
+    let edge = Setup::edge_only(traffic, control, origin.address()).start();
+    let server = Setup::new().node("one", "mainland", "edge", control, "").start();
+    let client = server.client();
+    (Stage { origin, client, traffic, _server: server, _cache: None }, edge)
+}
+
+fn free_address() -> SocketAddr {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("a bound socket has an address")
+}
+
+/// Purges a page while its old version is being fetched, and returns the bodies seen after `done`.
+async fn purge_across_a_fetch(stage: &Stage, order: Order, path: &'static str) -> Vec<String> {
+    let Stage { origin, client, traffic, .. } = stage;
+    let traffic = *traffic;
+    origin.slow(path, FETCH);
+    let old = tokio::spawn(async move { get(traffic, HOST, path, &[]).await });
+    origin.requested(path, 1).await;
+    origin.set_version(path, 2);
+    origin.release(path);
+    let task = client.purge(&[&format!("http://{HOST}{path}")]).await;
+
+    if let Order::NewFirst = order {
+        let new = get(traffic, HOST, path, &[]).await;
+        assert!(["v1", "v2"].contains(&new.body.as_str()), "before done both are allowed: {new:?}");
+    }
+    let first = old.await.expect("the old client gets its answer");
+    assert_eq!(first.body, "v1", "it asked before the purge");
+    let receipts = client.await_status(&task, TaskStatus::Done).await;
+    assert_eq!(receipts.nodes.len(), 1);
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.push(get(traffic, HOST, path, &[]).await.body);
+    }
+    seen
+}
+
+async fn never_old_content(stage: &Stage) {
+    for (order, path) in [(Order::OldFirst, "/old-first"), (Order::NewFirst, "/new-first")] {
+        let seen = purge_across_a_fetch(stage, order, path).await;
+        assert_eq!(seen, vec!["v2"; 5], "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn whole_varnish_serves_no_old_content_after_done() {
+    never_old_content(&varnish(BOUNDED).await).await;
+}
+
+#[tokio::test]
+async fn whole_nginx_serves_no_old_content_after_done() {
+    never_old_content(&nginx(BOUNDED).await).await;
+}
+
+#[tokio::test]
+async fn whole_edge_serves_no_old_content_after_done() {
+    let (stage, _edge) = edge().await;
+    never_old_content(&stage).await;
+}
+
+#[tokio::test]
+async fn whole_fence_test_sees_old_content_where_there_is_no_fence() {
+    let none = "fence = { kind = \"none\" }";
+    let varnish = varnish(none).await;
+    let seen = purge_across_a_fetch(&varnish, Order::NewFirst, "/no-fence").await;
+    assert!(seen.contains(&"v1".to_owned()), "without a fence Varnish brings the old copy back: {seen:?}");
+    let nginx = nginx(none).await;
+    let seen = purge_across_a_fetch(&nginx, Order::OldFirst, "/no-fence").await;
+    assert!(seen.contains(&"v1".to_owned()), "without a fence nginx brings the old copy back: {seen:?}");
+}
+
+#[tokio::test]
+async fn edge_is_done_without_waiting_for_the_old_fetch() {
+    let (stage, _edge) = edge().await;
+    let path = "/held";
+    stage.origin.hold(path);
+    let traffic = stage.traffic;
+    let old = tokio::spawn(async move { get(traffic, HOST, path, &[]).await });
+    stage.origin.requested(path, 1).await;
+    let task = stage.client.purge(&[&format!("http://{HOST}{path}")]).await;
+    stage.client.await_status(&task, TaskStatus::Done).await;
+
+    stage.origin.set_version(path, 2);
+    stage.origin.release(path);
+    assert_eq!(get(traffic, HOST, path, &[]).await.body, "v2");
+    assert_eq!(old.await.expect("the old client gets its answer").body, "v1");
+    assert_eq!(get(traffic, HOST, path, &[]).await.body, "v2");
+}
