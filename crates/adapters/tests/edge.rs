@@ -82,7 +82,7 @@ async fn each_invalidation_of_a_batch_gets_its_own_outcome() {
 async fn wrong_token_is_denied_and_the_edge_is_alive() {
     let purger = purger(edge().await, "wrong");
     let denied = Outcome::Unreachable(Unreachable::Denied { status: 401 });
-    assert_eq!(purger.apply(&[invalidation(1, "http://a.test/there")]).await, [denied.clone()]);
+    assert_eq!(purger.apply(&[invalidation(1, "http://a.test/there")]).await, vec![denied.clone()]);
     assert_eq!(purger.everything(Seq(1)).await, denied);
     assert!(purger.answers().await);
 }

@@ -31,7 +31,7 @@ const STREAMS_MAX: u32 = 128;
 
 /// Whatever answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. Called concurrently; dropped when the client goes away.
+    /// Answers one request. Called concurrently; may be dropped when the client goes away.
     fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
@@ -125,7 +125,9 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
             .max_buf_size(HEADER_BYTES_MAX)
-            .pipeline_flush(true);
+            .pipeline_flush(true)
+            // A client that has said everything and closes its half still wants the answer.
+            .half_close(true);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -12,7 +12,7 @@ use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::client::get;
 use catharsis_testkit::origin::Origin;
 
-use crate::support::{Client, Server, Setup};
+use crate::support::{Client, Server, Setup, free_address};
 
 const HOST: &str = "www.a.test";
 const FETCH: Duration = Duration::from_secs(2);
@@ -62,11 +62,6 @@ async fn edge() -> (Stage, Server) {
     let server = Setup::new().node("one", "mainland", "edge", control, "").start();
     let client = server.client();
     (Stage { origin, client, traffic, _server: server, _cache: None }, edge)
-}
-
-fn free_address() -> SocketAddr {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("a bound socket has an address")
 }
 
 /// Purges a page while its old version is being fetched, and returns the bodies seen after `done`.

@@ -30,7 +30,12 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Starts it on a free port.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Starts it at an address.
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let told = Arc::new(Mutex::new(HashSet::new()));
         let server = tokio::spawn(serve(listener, Arc::clone(&told)));

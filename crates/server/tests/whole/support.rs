@@ -102,6 +102,12 @@ name = "other.test"
         Self { folder, text }
     }
 
+    /// Adds a line to `[api]`.
+    pub(crate) fn api_line(mut self, line: &str) -> Self {
+        self.text = self.text.replacen("[api]\n", &format!("[api]\n{line}\n"), 1);
+        self
+    }
+
     /// Adds a section, in TOML.
     pub(crate) fn section(mut self, toml: &str) -> Self {
         self.text.push_str(toml);
@@ -230,6 +236,12 @@ impl Drop for Server {
     }
 }
 
+/// An address of the loopback interface that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("a bound socket has an address")
+}
+
 /// A kept connection.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -262,9 +274,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(api: SocketAddr) -> Self {
-        let secret_id = SecretId::parse(SECRET_ID).expect("a valid id");
-        let credentials = Credentials { secret_id, secret_key: SecretKey::new(SECRET_KEY), token: None };
-        let signer = Signer::new(&api.to_string(), credentials, SignForm::Tc3Post).expect("a valid host");
+        let signer = signer(api, SignForm::Tc3Post);
         Self { api, signer }
     }
 
@@ -277,8 +287,19 @@ impl Client {
 
     /// Calls an action: the answer's fields, the API's error code, or that there was no answer.
     pub(crate) async fn call<T: DeserializeOwned>(&self, action: &str, parameters: &impl Serialize) -> Answer<T> {
+        self.exchange(self.sign(action, parameters)).await
+    }
+
+    /// Calls an action with any bytes as its body: the signature of this form does not cover it.
+    pub(crate) async fn call_with_body<T: DeserializeOwned>(&self, action: &str, body: Bytes) -> Answer<T> {
+        let mut unsigned = self.clone();
+        unsigned.signer = signer(self.api, SignForm::Tc3PostUnsigned);
+        self.exchange(unsigned.sign(action, &serde_json::json!({})).map(|_| Full::new(body))).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Answer<T> {
         let exchange = async {
-            let (_status, body) = Connection::open(self.api).await?.send(self.sign(action, parameters)).await?;
+            let (_status, body) = Connection::open(self.api).await?.send(request).await?;
             anyhow::Ok(body)
         };
         match exchange.await {
@@ -315,6 +336,12 @@ impl Client {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+fn signer(api: SocketAddr, form: SignForm) -> Signer {
+    let secret_id = SecretId::parse(SECRET_ID).expect("a valid id");
+    let credentials = Credentials { secret_id, secret_key: SecretKey::new(SECRET_KEY), token: None };
+    Signer::new(&api.to_string(), credentials, form).expect("a valid host")
 }
 
 /// How a call ended.

@@ -1,0 +1,158 @@
+//! What every store with its log, and every purger, must do.
+//!
+//! What this is: one function for each rule; [`store_conformance!`](crate::store_conformance) makes
+//! a test of each. What this is not: tests of one implementation's inside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use catharsis_core::area::{Area, AreaSet};
+use catharsis_core::clock::UnixMillis;
+use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::ports::{Log, Membership, Purger, Store};
+use catharsis_core::receipt::{Outcome, Receipt, Settled};
+use catharsis_core::target::{CacheUrl, Encode, Mode, Target};
+use catharsis_core::task::TaskId;
+use catharsis_core::topology::{FenceStrength, Node};
+
+use crate::client::{Fetched, Source};
+
+mod history;
+mod nodes;
+mod tasks;
+
+pub use self::history::*;
+pub use self::nodes::*;
+pub use self::tasks::*;
+
+const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
+const OVERSEAS: AreaSet = AreaSet::One(Area::Overseas);
+
+/// A store and its log.
+#[derive(Clone)]
+pub struct Pair {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its log.
+    pub log: Arc<dyn Log>,
+}
+
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pair").finish_non_exhaustive()
+    }
+}
+
+/// How the suite gets the stores that it tests.
+#[async_trait]
+pub trait Fixture: Send {
+    /// An empty store.
+    async fn open(&mut self) -> Pair;
+    /// The same store after an orderly end and a new start.
+    async fn reopen(&mut self) -> Pair;
+    /// Forgets tasks accepted before this.
+    async fn prune(&mut self, before: UnixMillis);
+}
+
+/// Makes a test of each rule for stores. The argument makes a new [`Fixture`].
+#[macro_export]
+macro_rules! store_conformance {
+    ($fixture:expr) => {
+        $crate::store_conformance!(@each $fixture;
+            accepted_task_is_read_back_as_it_was,
+            positions_are_gapless_in_each_area,
+            reader_that_waits_is_woken_and_finds_the_task,
+            quota_is_charged_whole_or_not_at_all,
+            quota_is_never_exceeded_by_calls_at_once,
+            repeated_task_id_is_refused_and_costs_nothing,
+            new_node_begins_at_the_head_and_must_join_unless_the_log_is_empty,
+            node_that_has_forgotten_everything_is_a_member,
+            receipt_moves_the_cursor_once_however_often_it_comes,
+            receipt_that_leaves_a_gap_is_an_error,
+            receipts_are_found_by_the_positions_they_cover,
+            refused_item_fails_and_no_other,
+            history_agrees_with_the_plainest_store,
+            hostile_filters_find_nothing_and_break_nothing,
+            other_account_sees_nothing,
+            everything_survives_a_restart,
+            pruned_log_says_so_and_goes_on
+        );
+    };
+    (@each $fixture:expr; $($rule:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                $crate::conformance::$rule(&mut $fixture).await;
+            }
+        )+
+    };
+}
+
+fn urls_of(batch: &[Invalidation]) -> Vec<String> {
+    let text = |invalidation: &Invalidation| match invalidation.target.as_ref() {
+        Target::Url(url) => url.to_string(),
+        Target::Everything => "everything".to_owned(),
+    };
+    batch.iter().map(text).collect()
+}
+
+async fn submit(pair: &Pair, plan: catharsis_core::plan::Plan) -> TaskId {
+    let id = plan.task.id.clone();
+    pair.store.submit(plan).await.expect("within the quota");
+    id
+}
+
+fn receipt(node: &Node, after: u64, outcomes: Vec<Settled>) -> Receipt {
+    Receipt {
+        node: node.id.clone(),
+        area: node.area,
+        after: Seq(after),
+        outcomes,
+        fence: FenceStrength::Bounded,
+        waited: Duration::from_secs(45),
+        attempts: 3,
+        at: UnixMillis(1_700_000_100_000 + after),
+    }
+}
+
+async fn cursor(pair: &Pair, node: &Node) -> (Seq, Membership) {
+    let node = Arc::new(node.clone());
+    let cursors = pair.store.cursors(&[node]).await.expect("readable");
+    (cursors[0].seq, cursors[0].membership)
+}
+
+/// An invalidation of one URL, at a position.
+///
+/// # Panics
+/// When it is no valid URL.
+#[must_use]
+pub fn invalidation(seq: u64, url: &str) -> Invalidation {
+    let url = CacheUrl::parse(url, Encode::AsSubmitted).expect("a test's URL is valid");
+    Invalidation {
+        seq: Seq(seq),
+        task: TaskId::new(UnixMillis(0), seq),
+        target: Target::Url(url).into(),
+        mode: Mode::Delete,
+        accepted_at: UnixMillis(0),
+    }
+}
+
+/// A purger purges: miss, hit, purge, miss; and says so when there is nothing.
+///
+/// `fetch` asks the cache for the URL, as a client would.
+///
+/// # Panics
+/// When it does not.
+pub async fn assert_purges<F>(purger: &dyn Purger, url: &str, mut fetch: impl FnMut() -> F)
+where
+    F: Future<Output = Fetched>,
+{
+    assert_eq!(fetch().await.source(), Source::Miss, "{url}: at first");
+    assert_eq!(fetch().await.source(), Source::Hit, "{url}: kept");
+    let purge = [invalidation(1, url)];
+    assert_eq!(purger.apply(&purge).await, [Outcome::Applied], "{url}: purge");
+    assert_eq!(fetch().await.source(), Source::Miss, "{url}: gone");
+    assert_eq!(purger.apply(&purge).await, [Outcome::Applied], "{url}: again");
+    assert_eq!(purger.apply(&purge).await, [Outcome::Absent], "{url}: nothing left");
+}

@@ -1,0 +1,127 @@
+//! Rules for nodes: cursors and receipts.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use catharsis_core::area::Area;
+use catharsis_core::invalidation::Seq;
+use catharsis_core::ports::Membership;
+use catharsis_core::receipt::Settled;
+use catharsis_core::topology::Node;
+
+use super::{Fixture, MAINLAND, cursor, receipt, submit};
+use crate::plans::{node, plan};
+
+/// Where a node begins is decided once.
+///
+/// # Panics
+/// When it is not.
+pub async fn new_node_begins_at_the_head_and_must_join_unless_the_log_is_empty(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let (early, late) = (node("early"), node("late"));
+    assert_eq!(cursor(&pair, &early).await, (Seq(0), Membership::Member));
+    submit(&pair, plan(1, &["http://a.test/1"], MAINLAND)).await;
+    assert_eq!(cursor(&pair, &late).await, (Seq(1), Membership::Joining));
+    submit(&pair, plan(2, &["http://a.test/2"], MAINLAND)).await;
+    assert_eq!(cursor(&pair, &early).await, (Seq(0), Membership::Member));
+    assert_eq!(cursor(&pair, &late).await, (Seq(1), Membership::Joining));
+    let elsewhere = Node { area: Area::Overseas, ..late };
+    assert_eq!(cursor(&pair, &elsewhere).await, (Seq(0), Membership::Member));
+}
+
+/// Joining moves a cursor forward only.
+///
+/// # Panics
+/// When it does not.
+pub async fn node_that_has_forgotten_everything_is_a_member(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let late = node("late");
+    for id in 1..=3 {
+        submit(&pair, plan(id, &["http://a.test/1"], MAINLAND)).await;
+    }
+    assert_eq!(cursor(&pair, &late).await, (Seq(3), Membership::Joining));
+    for upto in [2, 5, 4] {
+        let joined = pair.store.joined(&late.id, late.area, Seq(upto)).await;
+        joined.expect("writable");
+    }
+    assert_eq!(cursor(&pair, &late).await, (Seq(5), Membership::Member));
+}
+
+/// A receipt may come again, and late.
+///
+/// # Panics
+/// When that changes something.
+pub async fn receipt_moves_the_cursor_once_however_often_it_comes(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let node = node("n");
+    cursor(&pair, &node).await;
+    let urls = ["http://a.test/1", "http://a.test/2", "http://a.test/3"];
+    submit(&pair, plan(1, &urls, MAINLAND)).await;
+    let first = receipt(&node, 0, vec![Settled::Applied, Settled::Absent]);
+    let second = receipt(&node, 2, vec![Settled::Applied]);
+    for receipt in [&first, &first, &second, &first, &second] {
+        pair.store.advance(receipt.clone()).await.expect("writable");
+    }
+    assert_eq!(cursor(&pair, &node).await, (Seq(3), Membership::Member));
+    let kept = pair.store.receipts(Area::Mainland, Seq(1), Seq(3)).await;
+    assert_eq!(kept, Ok(vec![first, second.clone()]));
+    let cursors = pair.store.cursors(&[Arc::new(node)]).await.expect("readable");
+    assert_eq!(cursors[0].last_receipt, Some(second.at));
+}
+
+/// What lies between the cursor and a receipt would never be settled.
+///
+/// # Panics
+/// When it is passed over.
+pub async fn receipt_that_leaves_a_gap_is_an_error(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let node = node("n");
+    cursor(&pair, &node).await;
+    submit(&pair, plan(1, &["http://a.test/1", "http://a.test/2"], MAINLAND)).await;
+    let gap = receipt(&node, 1, vec![Settled::Applied]);
+    assert!(pair.store.advance(gap).await.is_err());
+    assert_eq!(cursor(&pair, &node).await, (Seq(0), Membership::Member));
+    let kept = pair.store.receipts(Area::Mainland, Seq(1), Seq(2)).await;
+    assert_eq!(kept, Ok(Vec::new()));
+}
+
+/// Receipts of several nodes with other bounds each.
+///
+/// # Panics
+/// When one is missed or one too many is found.
+pub async fn receipts_are_found_by_the_positions_they_cover(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let nodes = [node("a"), node("b"), node("c")];
+    for node in &nodes {
+        cursor(&pair, node).await;
+    }
+    let urls: Vec<String> = (0..12).map(|it| format!("http://a.test/{it}")).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    submit(&pair, plan(1, &urls, MAINLAND)).await;
+    let mut all = Vec::new();
+    for (node, steps) in nodes.iter().zip([vec![1u64; 12], vec![5, 7], vec![2, 3]]) {
+        let mut after = 0;
+        for step in steps {
+            let outcomes = vec![Settled::Applied; usize::try_from(step).expect("small")];
+            let one = receipt(node, after, outcomes);
+            pair.store.advance(one.clone()).await.expect("writable");
+            all.push(one);
+            after += step;
+        }
+    }
+    for first in 1..=12u64 {
+        for last in first..=12 {
+            let found = pair.store.receipts(Area::Mainland, Seq(first), Seq(last)).await;
+            let found: HashSet<(String, Seq)> =
+                found.expect("readable").iter().map(|it| (it.node.to_string(), it.after)).collect();
+            let expect: HashSet<(String, Seq)> = all
+                .iter()
+                .filter(|it| it.after.0 < last && it.cursor().0 >= first)
+                .map(|it| (it.node.to_string(), it.after))
+                .collect();
+            assert_eq!(found, expect, "{first} to {last}");
+        }
+    }
+    let elsewhere = pair.store.receipts(Area::Overseas, Seq(1), Seq(12)).await;
+    assert_eq!(elsewhere, Ok(Vec::new()));
+}
