@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::quota::QuotaDay;
 use crate::receipt::{Outcome, Receipt};
 use crate::task::{AccountId, TaskId};
-use crate::topology::{Node, NodeId};
+use crate::topology::{Join, Node, NodeId};
 
 /// Where tasks, cursors and receipts are kept.
 #[async_trait]
@@ -53,8 +53,8 @@ pub trait Store: Send + Sync {
     /// When the store fails.
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError>;
 
-    /// The cursors of these nodes. A node that has none gets one at the head of its area's log,
-    /// [`Membership::Joining`] unless that log is still empty.
+    /// The cursors of these nodes: all that must answer. A node that has none gets the one that
+    /// [`first_cursor`] works out.
     ///
     /// # Errors
     /// When the store fails.
@@ -85,6 +85,24 @@ pub struct Cursor {
     pub membership: Membership,
     /// When its last receipt came; `None` before the first.
     pub last_receipt: Option<UnixMillis>,
+}
+
+/// The cursor of a node that has none, beside the `others` of its area that have one.
+///
+/// It begins where the slowest of the others is: what is done stays done, and what is not yet done
+/// waits for the new node too, for until it has forgotten everything it may serve any old copy. With
+/// nobody before it, it begins at the head; with nothing ever logged there is nothing to forget.
+///
+/// A node vouched to be empty is a member at once, unless it fetches through a shield whose own content
+/// is not known: from that it fills itself with old copies as soon as it serves.
+#[must_use]
+pub fn first_cursor<'a>(node: &Node, others: impl Iterator<Item = &'a Cursor>, head: Seq) -> Cursor {
+    let others: Vec<&Cursor> = others.collect();
+    let seq = others.iter().map(|cursor| cursor.seq).min().unwrap_or(head);
+    let is_member = |id: &NodeId| others.iter().any(|it| it.node == *id && it.membership == Membership::Member);
+    let vouched = node.join == Join::Empty && node.shield.as_ref().is_none_or(is_member);
+    let membership = if head == Seq::ZERO || vouched { Membership::Member } else { Membership::Joining };
+    Cursor { node: node.id.clone(), seq, membership, last_receipt: None }
 }
 
 /// Whether a node's content is known.

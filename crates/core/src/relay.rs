@@ -21,7 +21,7 @@ use crate::ports::{Clock, Log, Membership, Purger, Store};
 use crate::progress::{Progress, Ready, Span};
 use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
 use crate::retry::{Decision, Liveness, RetryPolicy, decide};
-use crate::topology::{Join, Node};
+use crate::topology::Node;
 
 /// What happened at a node, for logs and metrics.
 #[derive(Debug)]
@@ -126,13 +126,13 @@ impl Worker {
         let (mut cursor, membership) =
             standing.map_or((Seq::ZERO, Membership::Joining), |standing| (standing.settled, standing.membership));
         if membership == Membership::Joining {
-            self.join(self.node.join, cursor).await?;
+            self.join(cursor).await?;
         }
         loop {
             // Returns only when the log no longer holds what follows the cursor.
             self.follow_from(cursor).await?;
             cursor = self.relay.log.head(self.node.area);
-            self.join(Join::Everything, cursor).await?;
+            self.join(cursor).await?;
         }
     }
 
@@ -293,14 +293,12 @@ impl Worker {
 
     /// Brings a node of unknown content to a state that its cursor describes. Everything is sent
     /// on the fence's own schedule: a fetch under way could bring an old copy back here as well.
-    async fn join(&self, join: Join, cursor: Seq) -> Result<(), Stopped> {
-        if join == Join::Everything {
-            self.shield_has_joined(cursor).await?;
-            let start = self.relay.clock.tick();
-            for pass in self.node.fence.passes() {
-                self.sleep_until(start.after(pass)).await?;
-                self.forget_everything(cursor).await?;
-            }
+    async fn join(&self, cursor: Seq) -> Result<(), Stopped> {
+        self.shield_has_joined(cursor).await?;
+        let start = self.relay.clock.tick();
+        for pass in self.node.fence.passes() {
+            self.sleep_until(start.after(pass)).await?;
+            self.forget_everything(cursor).await?;
         }
         let mut attempt = 0;
         while let Err(error) = self.relay.store.joined(&self.node.id, self.node.area, cursor).await {

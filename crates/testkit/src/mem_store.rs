@@ -14,7 +14,7 @@ use catharsis_core::error::{StoreError, SubmitError};
 use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, ItemRow, Keyword, TaskRecord};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::plan::Plan;
-use catharsis_core::ports::{Cursor, Membership, Store};
+use catharsis_core::ports::{Cursor, Membership, Store, first_cursor};
 use catharsis_core::quota::{QuotaDay, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
 use catharsis_core::status::Refusals;
@@ -171,16 +171,19 @@ impl Store for MemStore {
 
     async fn cursors(&self, nodes: &[Arc<Node>]) -> Result<Vec<Cursor>, StoreError> {
         let mut state = self.state();
-        let cursor = |node: &Arc<Node>| {
-            let head = *self.inner.heads.get(node.area).borrow();
-            let membership = if head == Seq::ZERO { Membership::Member } else { Membership::Joining };
-            state
-                .cursors
-                .entry((node.id.clone(), node.area))
-                .or_insert_with(|| Cursor { node: node.id.clone(), seq: head, membership, last_receipt: None })
-                .clone()
-        };
-        Ok(nodes.iter().map(cursor).collect())
+        let known: Vec<Option<Cursor>> =
+            nodes.iter().map(|node| state.cursors.get(&(node.id.clone(), node.area)).cloned()).collect();
+        let mut cursors = Vec::with_capacity(nodes.len());
+        for (node, cursor) in nodes.iter().zip(&known) {
+            let cursor = cursor.clone().unwrap_or_else(|| {
+                let others = nodes.iter().zip(&known).filter(|(other, _)| other.area == node.area);
+                let head = *self.inner.heads.get(node.area).borrow();
+                first_cursor(node, others.filter_map(|(_, it)| it.as_ref()), head)
+            });
+            state.cursors.insert((node.id.clone(), node.area), cursor.clone());
+            cursors.push(cursor);
+        }
+        Ok(cursors)
     }
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {

@@ -193,6 +193,19 @@ async fn node_that_joins_late_forgets_everything_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn vouched_edge_behind_a_shield_of_unknown_content_forgets_everything_too() {
+    let (s, e) = (shield("s"), Node { join: Join::Empty, ..behind("e", "s") });
+    let world = World::new(vec![s.clone(), e.clone()], 1);
+    let old = plan(1, &["http://a.test/old"], MAINLAND);
+    world.store.submit(old).await.expect("memory never fails");
+    let server = world.start().await;
+    server.settled(&e).await;
+    let told = world.cache(&e.id).forgotten();
+    assert_eq!(*told[0].target, Target::Everything, "it could have filled itself with what the shield held");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn edge_that_joins_forgets_only_after_its_shield_did() {
     let (s, e) = (shield("s"), behind("e", "s"));
     let world = World::new(vec![s.clone(), e.clone()], 1);

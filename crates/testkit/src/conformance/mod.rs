@@ -67,6 +67,7 @@ macro_rules! store_conformance {
             quota_is_never_exceeded_by_calls_at_once,
             repeated_task_id_is_refused_and_costs_nothing,
             new_node_begins_at_the_head_and_must_join_unless_the_log_is_empty,
+            new_node_begins_where_the_slowest_of_its_area_is,
             node_that_has_forgotten_everything_is_a_member,
             receipt_moves_the_cursor_once_however_often_it_comes,
             receipt_that_leaves_a_gap_is_an_error,

@@ -29,6 +29,25 @@ pub async fn new_node_begins_at_the_head_and_must_join_unless_the_log_is_empty(f
     assert_eq!(cursor(&pair, &elsewhere).await, (Seq(0), Membership::Member));
 }
 
+/// What is not yet done waits for a new node too, and what is done stays done.
+///
+/// # Panics
+/// When it does not.
+pub async fn new_node_begins_where_the_slowest_of_its_area_is(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let (fast, slow) = (node("fast"), node("slow"));
+    for one in [&fast, &slow] {
+        cursor(&pair, one).await;
+    }
+    submit(&pair, plan(1, &["http://a.test/1", "http://a.test/2", "http://a.test/3"], MAINLAND)).await;
+    pair.store.advance(receipt(&fast, 0, vec![Settled::Applied; 3])).await.expect("writable");
+    pair.store.advance(receipt(&slow, 0, vec![Settled::Applied; 2])).await.expect("writable");
+
+    let all = [fast, node("new"), slow].map(Arc::new);
+    let cursors = pair.store.cursors(&all).await.expect("readable");
+    assert_eq!((cursors[1].seq, cursors[1].membership), (Seq(2), Membership::Joining));
+}
+
 /// Joining moves a cursor forward only.
 ///
 /// # Panics

@@ -10,7 +10,7 @@ use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
-use catharsis_core::ports::{Cursor, Membership};
+use catharsis_core::ports::{Cursor, Membership, first_cursor};
 use catharsis_core::quota::{QuotaDay, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
 use catharsis_core::task::{AccountId, TaskKind};
@@ -219,27 +219,43 @@ fn refusals(tx: &Transaction<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
 
 /// The cursors of these nodes; one that has none gets one at the head.
 pub(super) fn cursors(tx: &Transaction<'_>, nodes: &[Arc<Node>], heads: &PerArea<Seq>) -> Done<Vec<Cursor>> {
-    let mut create = tx.prepare_cached(
-        "INSERT INTO cursor (node, area, seq, membership) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO NOTHING",
-    )?;
+    let mut create = tx.prepare_cached("INSERT INTO cursor (node, area, seq, membership) VALUES (?1, ?2, ?3, ?4)")?;
+    let known = match known_cursors(tx, nodes)? {
+        Ok(known) => known,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut cursors = Vec::with_capacity(nodes.len());
+    for (node, cursor) in nodes.iter().zip(&known) {
+        let cursor = match cursor {
+            Some(cursor) => cursor.clone(),
+            None => {
+                let others = nodes.iter().zip(&known).filter(|(other, _)| other.area == node.area);
+                let new = first_cursor(node, others.filter_map(|(_, it)| it.as_ref()), *heads.get(node.area));
+                let membership = membership_code(new.membership);
+                create.execute(params![node.id.as_str(), area_code(node.area), signed(new.seq.0), membership])?;
+                new
+            }
+        };
+        cursors.push(cursor);
+    }
+    Ok(Ok(cursors))
+}
+
+/// The stored cursor of each node, if it has one.
+fn known_cursors(tx: &Transaction<'_>, nodes: &[Arc<Node>]) -> Done<Vec<Option<Cursor>>> {
     let mut read =
         tx.prepare_cached("SELECT seq, membership, last_receipt FROM cursor WHERE area = ?1 AND node = ?2")?;
-    let mut cursors = Vec::with_capacity(nodes.len());
+    let mut known = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let head = *heads.get(node.area);
-        let membership = if head == Seq::ZERO { Membership::Member } else { Membership::Joining };
-        create
-            .execute(params![node.id.as_str(), area_code(node.area), signed(head.0), membership_code(membership),])?;
         let row = read.query_row(params![area_code(node.area), node.id.as_str()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
-        match cursor_of(&node.id, row) {
-            Ok(cursor) => cursors.push(cursor),
+        });
+        match row.optional()?.map(|row| cursor_of(&node.id, row)).transpose() {
+            Ok(cursor) => known.push(cursor),
             Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(Ok(cursors))
+    Ok(Ok(known))
 }
 
 fn cursor_of(node: &NodeId, (seq, membership, last): (i64, i64, Option<i64>)) -> Result<Cursor, StoreError> {
