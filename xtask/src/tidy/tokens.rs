@@ -35,6 +35,9 @@ fn walk(stream: TokenStream, modules: &mut Vec<String>, seen: &mut Seen) {
                     seen.tests.push(Test { path });
                     is_test = false;
                 }
+                ("store_conformance", Some(TokenTree::Punct(mark))) if mark.as_char() == '!' => {
+                    seen.tests.extend(rules(tokens.get(at + 2)).into_iter().map(|name| Test { path: vec![name] }));
+                }
                 ("todo" | "unimplemented", Some(TokenTree::Punct(mark))) if mark.as_char() == '!' => note(word, seen),
                 _ => {}
             },
@@ -55,6 +58,19 @@ fn walk(stream: TokenStream, modules: &mut Vec<String>, seen: &mut Seen) {
             TokenTree::Literal(_) => {}
         }
     }
+}
+
+/// The rules of the conformance suite, each of which its macro makes a test for every store:
+/// `store_conformance!(@each fixture; first_rule, second_rule)`.
+fn rules(group: Option<&TokenTree>) -> Vec<String> {
+    let Some(TokenTree::Group(group)) = group else { return Vec::new() };
+    let mut tokens = group.stream().into_iter();
+    let is_list = matches!(tokens.next(), Some(TokenTree::Punct(mark)) if mark.as_char() == '@');
+    if !is_list {
+        return Vec::new();
+    }
+    let listed = tokens.skip_while(|token| !matches!(token, TokenTree::Punct(mark) if mark.as_char() == ';'));
+    idents(listed.collect()).iter().map(ToString::to_string).collect()
 }
 
 fn note(word: &Ident, seen: &mut Seen) {
@@ -108,5 +124,19 @@ fn module_before(tokens: &[TokenTree], at: usize) -> Option<String> {
     match (before(2), before(1)) {
         (Some(TokenTree::Ident(word)), Some(TokenTree::Ident(name))) if word == "mod" => Some(name.to_string()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_the_conformance_suite_are_tests_and_only_those_listed() {
+        let text = "fn not_listed() {} macro_rules! m { () => { $crate::store_conformance!(@each $f; first, second); } } \
+                    store_conformance!(OurFixture);";
+        let seen = look(text.parse().expect("tokens"));
+        let names: Vec<_> = seen.tests.iter().flat_map(|test| &test.path).collect();
+        assert_eq!(names, ["first", "second"]);
     }
 }
