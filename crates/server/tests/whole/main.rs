@@ -6,6 +6,7 @@
 mod bad_input;
 mod catch_up;
 mod cli;
+mod clients;
 mod crash;
 mod fence;
 mod process;
