@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod bench;
 pub mod tidy;
 
 /// The root of the repository that this binary was built from.

@@ -15,11 +15,18 @@ struct Arguments {
 enum Chore {
     /// Check the rules of STYLE.md that a machine can see.
     Tidy,
+    /// Measure the rows of the performance budget, each beside its limit, on real processes.
+    Bench {
+        /// Write the figures into docs/performance.md.
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Tidy => tidy(),
+        Chore::Bench { write } => xtask::bench::run(write),
     }
 }
 

@@ -137,6 +137,12 @@ impl RealCache {
         cache
     }
 
+    /// Its process, whose children do the work.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits until it accepts connections.
     async fn listens(&mut self, address: SocketAddr) {
         let deadline = Instant::now() + START_MAX;

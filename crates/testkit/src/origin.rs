@@ -38,6 +38,7 @@ struct Pages {
 struct Page {
     version: u64,
     vary: Option<&'static str>,
+    padding: usize,
     gate: watch::Sender<Gate>,
     requests: watch::Sender<u64>,
 }
@@ -52,7 +53,13 @@ enum Gate {
 
 impl Default for Page {
     fn default() -> Self {
-        Self { version: 1, vary: None, gate: watch::Sender::new(Gate::Open), requests: watch::Sender::new(0) }
+        Self {
+            version: 1,
+            vary: None,
+            padding: 0,
+            gate: watch::Sender::new(Gate::Open),
+            requests: watch::Sender::new(0),
+        }
     }
 }
 
@@ -93,6 +100,11 @@ impl Origin {
     /// Makes a page vary by a header field, whose value is then part of the body.
     pub fn set_vary(&self, path: &str, field: &'static str) {
         self.pages.with(path, |page| page.vary = Some(field));
+    }
+
+    /// Makes a page's body so many bytes longer.
+    pub fn set_padding(&self, path: &str, bytes: usize) {
+        self.pages.with(path, |page| page.padding = bytes);
     }
 
     /// Holds back the answers of a page until [`Self::release`].
@@ -152,9 +164,9 @@ async fn connection(stream: TcpStream, pages: Arc<Pages>) {
 
 async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let (version, vary, mut gate) = pages.with(path, |page| {
+    let (version, vary, padding, mut gate) = pages.with(path, |page| {
         page.requests.send_modify(|requests| *requests += 1);
-        (page.version, page.vary, page.gate.subscribe())
+        (page.version, page.vary, page.padding, page.gate.subscribe())
     });
     let now = *gate.borrow();
     match now {
@@ -171,6 +183,7 @@ async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Respons
         body.push_str(value.and_then(|value| value.to_str().ok()).unwrap_or("-"));
         response = response.header("vary", field);
     }
+    body.push_str(&"x".repeat(padding));
     let response = response.body(Full::new(Bytes::from(body)));
     Ok(response.expect("constant fields are valid"))
 }

@@ -78,10 +78,11 @@ impl Sdk {
 
 /// A call of the test account.
 fn call(server: &Server, form: &str, action: &str, params: Value) -> Value {
-    json!({
-        "endpoint": server.api.to_string(), "secretId": SECRET_ID, "secretKey": SECRET_KEY,
-        "form": form, "action": action, "params": params,
-    })
+    let mut call = json!({ "endpoint": server.api.to_string(), "secretId": SECRET_ID, "secretKey": SECRET_KEY });
+    let fields = [("form", json!(form)), ("action", json!(action)), ("params", params)];
+    let all = call.as_object_mut().expect("an object");
+    all.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    call
 }
 
 /// The URLs of a task, as the history has them.
