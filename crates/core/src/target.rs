@@ -149,10 +149,9 @@ impl CacheUrl {
         let (authority, path) = rest.split_at(end);
         let (host, port) = parse_authority(authority, scheme)?;
         let path = parse_path(path, encode)?;
-        if scheme.as_str().len() + host.as_str().len() + encoded_len(&path) + 9 > URL_BYTES_MAX {
-            return Err(InvalidUrl::TooLong);
-        }
-        Ok(Self { scheme, host, port, path })
+        let url = Self { scheme, host, port, path };
+        let length = scheme.as_str().len() + "://".len() + url.host_header().len() + encoded_len(&url.path);
+        if length > URL_BYTES_MAX { Err(InvalidUrl::TooLong) } else { Ok(url) }
     }
 
     /// The scheme.
@@ -400,6 +399,15 @@ mod tests {
         }
         let long = format!("http://a.test/{}", "中".repeat(URL_BYTES_MAX / 9));
         check(&long, A, Err(InvalidUrl::TooLong));
+    }
+
+    #[test]
+    fn url_may_have_as_many_bytes_as_the_limit_says_and_no_more() {
+        for start in ["http://a.test/", "https://a.test:8080/"] {
+            let longest = format!("{start}{}", "x".repeat(URL_BYTES_MAX - start.len()));
+            assert!(CacheUrl::parse(&longest, Encode::AsSubmitted).is_ok());
+            check(&format!("{longest}x"), Encode::AsSubmitted, Err(InvalidUrl::TooLong));
+        }
     }
 
     proptest! {
