@@ -19,11 +19,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept;
 use crate::config::Secret;
 use crate::fence::{Fence, Purge, Scope};
 use crate::key::{Hasher, UrlKey};
@@ -38,9 +38,6 @@ const CONNECTIONS_MAX: usize = 64;
 
 /// Time for a request's header and for its body.
 const READ_WITHIN: Duration = Duration::from_secs(10);
-
-/// Pause after a failed accept: out of file descriptors, trying at once again only burns.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(crate) struct Control {
@@ -64,28 +61,10 @@ impl Refused {
 impl Control {
     /// Serves until `stop`.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let connections = TaskTracker::new();
-        loop {
-            // Stopping may drop a place or a connection not yet accepted: the relay tries again.
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = async {
-                    let place = Arc::clone(&places).acquire_owned().await;
-                    (place, listener.accept().await)
-                } => accepted,
-            };
-            let (Ok(place), Ok((stream, _))) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let control = Arc::clone(&self);
-            let stop = stop.clone();
-            connections.spawn(async move {
-                control.connection(stream, stop).await;
-                drop(place);
-            });
-        }
+        let ending = stop.clone();
+        let serve = |stream, _relay| Arc::clone(&self).connection(stream, ending.clone());
+        accept::each(listener, CONNECTIONS_MAX, &stop, &connections, serve).await;
         connections.close();
         connections.wait().await;
     }

@@ -19,10 +19,11 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept;
 use crate::config::{ConfigError, EdgeConfig};
 use crate::control::Control;
 use crate::fence::Fence;
@@ -33,9 +34,6 @@ use crate::storage::Store;
 
 /// Time that the runtime gets to drop what did not end within the grace.
 const DROP_WITHIN: Duration = Duration::from_millis(300);
-
-/// Pause after a failed accept: out of file descriptors, trying at once again only burns.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why an edge could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -192,29 +190,15 @@ impl Parts {
 
     async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         let (stopping, shutdown) = watch::channel(false);
-        let places = Arc::new(Semaphore::new(self.connections_max));
         let connections = TaskTracker::new();
-        loop {
-            // Stopping may drop a connection not yet accepted: its client connects elsewhere.
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = async {
-                    let place = Arc::clone(&places).acquire_owned().await;
-                    (place, listener.accept().await)
-                } => accepted,
-            };
-            let (Ok(place), Ok((stream, client))) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
+        let serve = |stream, client| {
             let proxy = Arc::clone(&self.proxy);
             let shutdown = shutdown.clone();
-            connections.spawn(async move {
+            async move {
                 proxy.process_new(Box::new(prepare(stream, client)), &shutdown).await;
-                drop(place);
-            });
-        }
-        drop(listener);
+            }
+        };
+        accept::each(listener, self.connections_max, &stop, &connections, serve).await;
         // Nobody listens when there is no connection.
         let _ = stopping.send(true);
         self.proxy.cleanup().await;

@@ -14,6 +14,8 @@
 pub mod protocol;
 
 #[cfg(feature = "proxy")]
+mod accept;
+#[cfg(feature = "proxy")]
 pub mod config;
 #[cfg(feature = "proxy")]
 mod control;

@@ -124,7 +124,7 @@ async fn start_api(
         retry: RetryPolicy { first: config.relay.retry_first.0, max: config.relay.retry_max.0 },
     };
     for node in nodes {
-        let Some(reach) = checked.reach(node) else { bail!("node {} has no address", node.id) };
+        let Some(reach) = checked.nodes.get(&node.id) else { bail!("node {} has no address", node.id) };
         let purger = purger(node, reach, &config.relay, store.log_id())?;
         let worker = Worker::new(relay.clone(), Arc::clone(node), purger, running.stopping.clone());
         running.workers.spawn(worker.run());

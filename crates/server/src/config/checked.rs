@@ -7,7 +7,6 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use catharsis_core::area::{Area, AreaSet, PerArea};
@@ -301,13 +300,4 @@ fn check_edge(edge: &EdgeSection, problems: &mut Problems) -> Option<Secret> {
         problems.add(format!("{path}: control is not a loopback address: write a token, or anyone could purge"));
     }
     token
-}
-
-/// The nodes of a topology with how each is reached.
-impl Checked {
-    /// How a node is reached.
-    #[must_use]
-    pub fn reach(&self, node: &Arc<Node>) -> Option<&CheckedNode> {
-        self.nodes.get(&node.id)
-    }
 }

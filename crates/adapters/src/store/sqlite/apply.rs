@@ -217,7 +217,7 @@ fn refusals(tx: &Transaction<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The cursors of these nodes; one that has none gets one at the head.
+/// The cursors of these nodes; one that has none gets its [`first_cursor`].
 pub(super) fn cursors(tx: &Transaction<'_>, nodes: &[Arc<Node>], heads: &PerArea<Seq>) -> Done<Vec<Cursor>> {
     let mut create = tx.prepare_cached("INSERT INTO cursor (node, area, seq, membership) VALUES (?1, ?2, ?3, ?4)")?;
     let known = match known_cursors(tx, nodes)? {
