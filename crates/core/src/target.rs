@@ -1,7 +1,8 @@
 //! What a purge tells the caches to forget.
 //!
-//! What this is: the parser of submitted URLs and the types it yields. A [`CacheUrl`] is what a
-//! cache would see of the URL: host, port, and the bytes of the request target.
+//! What this is: the parser of submitted URLs and directories and the types it yields. A [`CacheUrl`]
+//! is what a cache would see of the URL: host, port, and the bytes of the request target. A
+//! [`CachePrefix`] names all URLs below a directory.
 //!
 //! What this is not: a normaliser. Caches compare keys byte by byte (measured on Varnish, nginx,
 //! Squid and Traffic Server: `%7E` and `~`, `%c3` and `%C3`, `//` and `/` are different objects), so
@@ -20,6 +21,8 @@ use crate::limits::{HOST_BYTES_MAX, LABEL_BYTES_MAX, URL_BYTES_MAX};
 pub enum Target {
     /// One URL with all its variants.
     Url(CacheUrl),
+    /// All URLs at and below a directory.
+    Prefix(CachePrefix),
     /// Whatever the cache holds: for a node of unknown content.
     Everything,
 }
@@ -210,6 +213,95 @@ impl fmt::Display for CacheUrl {
     }
 }
 
+/// A directory: all URLs of a host whose request target lies at or below it.
+///
+/// A prefix ends at a segment boundary. `/img/` covers every request target that begins with it;
+/// `/img` covers `/img` itself, what begins with `/img/` and what begins with `/img?`, but not
+/// `/img2`. `/` covers the whole host, and a path is compared byte by byte as everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CachePrefix(CacheUrl);
+
+impl CachePrefix {
+    /// Parses a submitted directory, by the rules of [`CacheUrl::parse`]; a query is refused.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] says what is wrong.
+    pub fn parse(text: &str, encode: Encode) -> Result<Self, InvalidUrl> {
+        let url = CacheUrl::parse(text, encode)?;
+        if url.path.contains('?') { Err(InvalidUrl::Query) } else { Ok(Self(url)) }
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.0.scheme()
+    }
+
+    /// The host name.
+    #[must_use]
+    pub const fn host(&self) -> &HostName {
+        self.0.host()
+    }
+
+    /// The port, when it is not the scheme's default.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        self.0.port()
+    }
+
+    /// The value of the `Host` header of a request for what it covers.
+    #[must_use]
+    pub fn host_header(&self) -> Cow<'_, str> {
+        self.0.host_header()
+    }
+
+    /// The directory, in the spelling that is purged first: bytes 0x21 to 0x7e only.
+    #[must_use]
+    pub fn encoded_path(&self) -> Cow<'_, str> {
+        self.0.encoded_path()
+    }
+
+    /// The spellings of the directory with which the request targets begin: one, or two when it was
+    /// submitted with raw non-ASCII characters.
+    #[must_use]
+    pub fn request_targets(&self) -> RequestTargets<'_> {
+        self.0.request_targets()
+    }
+
+    /// Whether a purge of this directory purges that URL too: each request target of the URL is at
+    /// or below one of its spellings, on the same host and port. The scheme is no part of it.
+    #[must_use]
+    pub fn covers(&self, url: &CacheUrl) -> bool {
+        let spellings = self.request_targets();
+        let covered = |target: &str| spellings.iter().any(|prefix| prefix_covers(prefix, target));
+        self.host() == url.host() && self.port() == url.port() && url.request_targets().iter().all(covered)
+    }
+}
+
+impl fmt::Display for CachePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether a request target is at or below one spelling of a directory: see [`CachePrefix`].
+#[must_use]
+pub fn prefix_covers(prefix: &str, target: &str) -> bool {
+    target
+        .strip_prefix(prefix)
+        .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+/// The spellings of all directories that cover a request target, shortest first: its path up to
+/// each `/`, without and with that `/`, and the whole path without its query.
+pub fn prefixes_of(target: &str) -> impl Iterator<Item = &str> {
+    let path = &target[..target.find('?').unwrap_or(target.len())];
+    let bytes = path.as_bytes();
+    let is_border = |end: usize| bytes[end - 1] == b'/' || bytes.get(end).is_none_or(|next| *next == b'/');
+    // A border lies beside a `/` or at the end, hence between characters.
+    (1..=path.len()).filter(move |end| is_border(*end)).map(|end| &path[..end])
+}
+
 /// The spellings of a URL's path and query that go into request lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTargets<'a> {
@@ -250,6 +342,9 @@ pub enum InvalidUrl {
     /// A `#fragment`, which no cache ever sees.
     #[error("a fragment (#...) is never sent to a cache: leave it out")]
     Fragment,
+    /// A `?query` after a directory.
+    #[error("a directory has no query (?...): leave it out")]
+    Query,
     /// A port that is empty, not a number, 0 or above 65535.
     #[error("the port is not a number from 1 to 65535")]
     BadPort,
@@ -402,6 +497,41 @@ mod tests {
     }
 
     #[test]
+    fn directory_ends_at_a_segment_boundary() {
+        let covers = |prefix: &str, url: &str| {
+            let prefix = CachePrefix::parse(prefix, Encode::AsSubmitted).expect("a valid directory");
+            prefix.covers(&CacheUrl::parse(url, Encode::AsSubmitted).expect("a valid URL"))
+        };
+        for url in ["http://a.test/img", "https://A.test/img/", "http://a.test/img/a/b?q", "http://a.test/img?q=/"] {
+            assert!(covers("http://a.test/img", url), "{url}");
+        }
+        for url in ["http://a.test/img2/x", "http://a.test/im", "http://a.test/IMG/x", "http://b.test/img/x"] {
+            assert!(!covers("http://a.test/img", url), "{url}");
+        }
+        assert!(covers("http://a.test/img/", "http://a.test/img/?q"));
+        assert!(!covers("http://a.test/img/", "http://a.test/img"));
+        assert!(!covers("http://a.test:8080/", "http://a.test/"));
+        assert!(covers("http://a.test", "http://a.test?q"));
+        // The raw spelling of the URL is purged too, and a directory of the encoded one only does not reach it.
+        assert!(covers("http://a.test/中", "http://a.test/中/文"));
+        assert!(!covers("http://a.test/%E4%B8%AD", "http://a.test/中/文"));
+        assert_eq!(CachePrefix::parse("http://a.test/x?q", Encode::AsSubmitted), Err(InvalidUrl::Query));
+        assert_eq!(CachePrefix::parse("http://a.test/x/*", Encode::AsSubmitted), Err(InvalidUrl::Wildcard));
+        assert_eq!(CachePrefix::parse("a.test/x/", Encode::AsSubmitted), Err(InvalidUrl::NoScheme));
+    }
+
+    /// What "at a segment boundary" means, written down once more without looking at the code: with
+    /// one more slash at the end of both, or a query cut off, the one begins with the other.
+    fn lies_below(prefix: &str, target: &str) -> bool {
+        let path = target.split('?').next().unwrap_or_default();
+        if prefix.ends_with('/') {
+            path.starts_with(prefix)
+        } else {
+            format!("{path}/").starts_with(&format!("{prefix}/"))
+        }
+    }
+
+    #[test]
     fn url_may_have_as_many_bytes_as_the_limit_says_and_no_more() {
         for start in ["http://a.test/", "https://a.test:8080/"] {
             let longest = format!("{start}{}", "x".repeat(URL_BYTES_MAX - start.len()));
@@ -422,6 +552,28 @@ mod tests {
                 }
                 prop_assert!(url.encoded_path().bytes().all(|b| b.is_ascii_graphic()));
             }
+        }
+
+        #[test]
+        fn directory_covers_what_lies_below_it(
+            (host, prefix) in ("[ab]", "(/[ab中]{0,2}){1,3}"),
+            (other, path) in ("[ab]", "(/[ab中]{0,2}){1,4}(\\?[ab/]{0,3})?"),
+            encode in prop_oneof![Just(Encode::AsSubmitted), Just(Encode::PercentEncode)],
+        ) {
+            let directory = CachePrefix::parse(&format!("http://{host}.test{prefix}"), Encode::AsSubmitted);
+            let directory = directory.expect("a valid directory");
+            let url = CacheUrl::parse(&format!("https://{other}.test{path}"), encode).expect("a valid URL");
+            // Both spellings of the directory are purged, so how the URL is spelt makes no difference.
+            prop_assert_eq!(directory.covers(&url), host == other && lies_below(&prefix, &path));
+        }
+
+        #[test]
+        fn directories_of_a_target_are_those_that_cover_it(
+            prefix in "(/[ab]{0,2}){1,3}",
+            target in "(/[ab]{0,2}){1,4}(\\?[ab/]{0,3})?",
+        ) {
+            prop_assert_eq!(prefixes_of(&target).any(|it| it == prefix), prefix_covers(&prefix, &target));
+            prop_assert!(prefixes_of(&target).is_sorted_by(|a, b| a.len() < b.len()));
         }
 
         #[test]

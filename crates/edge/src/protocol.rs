@@ -56,6 +56,9 @@ pub enum ProtocolError {
     /// No path, or more than [`PATHS_MAX`].
     #[error("a URL has 1 to {PATHS_MAX} paths")]
     Paths,
+    /// A directory, which this version cannot name.
+    #[error("a directory cannot be named")]
+    Prefix,
     /// A position above [`SEQ_MAX`].
     #[error("a position is at most {SEQ_MAX}")]
     Seq,
@@ -331,6 +334,7 @@ impl TryFrom<&Invalidation> for WireInvalidation {
     fn try_from(invalidation: &Invalidation) -> Result<Self, ProtocolError> {
         let target = match &*invalidation.target {
             Target::Everything => WireTarget::Everything,
+            Target::Prefix(_) => return Err(ProtocolError::Prefix),
             Target::Url(url) => {
                 let host = KeyHost::parse(&url.host_header())?;
                 let paths: Result<_, _> = url.request_targets().iter().map(KeyPath::new).collect();

@@ -21,6 +21,7 @@ fn path_of(told: Told<'_>) -> String {
     match told {
         Told::Invalidation(one) => match one.target.as_ref() {
             Target::Url(url) => url.encoded_path().into_owned(),
+            Target::Prefix(prefix) => prefix.encoded_path().into_owned(),
             Target::Everything => "*".to_owned(),
         },
         Told::Everything(_) => "*".to_owned(),
@@ -93,7 +94,7 @@ async fn node_that_was_away_catches_up() {
         let wanted = format!("/{round}");
         let there = forgotten.iter().any(|it| match it.target.as_ref() {
             Target::Url(url) => url.encoded_path() == wanted,
-            Target::Everything => false,
+            Target::Prefix(_) | Target::Everything => false,
         });
         assert!(there, "{wanted} was lost");
     }

@@ -141,6 +141,7 @@ impl<D: Dialect> HttpEngine<D> {
                 match invalidation.target.as_ref() {
                     Target::Url(url) => requests.purge_url(url),
                     // A kind that cannot leaves the range empty, which `merge` tells as refused.
+                    Target::Prefix(_) => {}
                     Target::Everything => self.dialect.everything(&mut requests),
                 }
                 first..requests.ends.len()

@@ -93,6 +93,7 @@ macro_rules! store_conformance {
 fn urls_of(batch: &[Invalidation]) -> Vec<String> {
     let text = |invalidation: &Invalidation| match invalidation.target.as_ref() {
         Target::Url(url) => url.to_string(),
+        Target::Prefix(prefix) => prefix.to_string(),
         Target::Everything => "everything".to_owned(),
     };
     batch.iter().map(text).collect()
