@@ -120,6 +120,7 @@ async fn history(directory: &std::path::Path) {
     }
     let now = 1_700_000_000_000 + TASKS * 1_000;
     let all = HistoryFilter {
+        hosts: catharsis_core::history::HostScope::All,
         account: ACCOUNT,
         task: None,
         kind: None,

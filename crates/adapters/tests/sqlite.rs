@@ -88,7 +88,7 @@ async fn file_of_a_later_version_or_another_program_is_left_alone() {
     };
     edit(newer);
     let refused = fixture.opened().map(|_| ());
-    assert!(matches!(&refused, Err(OpenError::Newer { found: 99, known: 1 })), "{refused:?}");
+    assert!(matches!(&refused, Err(OpenError::Newer { found: 99, known: 2 })), "{refused:?}");
     edit("PRAGMA user_version = 1; PRAGMA application_id = 7");
     let refused = fixture.opened().map(|_| ());
     assert!(matches!(&refused, Err(OpenError::NotOurs)), "{refused:?}");
@@ -124,7 +124,7 @@ async fn closing_finishes_what_was_asked_and_refuses_the_rest() {
     let mut kept = 0;
     for call in asked {
         match call.await.expect("no panic") {
-            Ok(()) => kept += 1,
+            Ok(_) => kept += 1,
             Err(error) => assert_eq!(error, SubmitError::Store(StoreError::Closed)),
         }
     }
@@ -151,7 +151,7 @@ async fn full_queue_is_an_answer_and_not_a_wait() {
     let (mut kept, mut busy) = (0, 0);
     for call in asked {
         match call.await.expect("no panic") {
-            Ok(()) => kept += 1,
+            Ok(_) => kept += 1,
             Err(error) => {
                 assert_eq!(error, SubmitError::Store(StoreError::Busy));
                 busy += 1;

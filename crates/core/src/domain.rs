@@ -1,15 +1,15 @@
 //! Acceleration domains and who owns them.
 //!
 //! What this is: the table that says, for a host, whose it is, in which areas it is served and
-//! whether it may be purged now. An immutable snapshot; a change makes a new one.
+//! whether it may be purged now, with the accounts. An immutable snapshot; a change makes a new one.
 //!
 //! Invariant: the most specific name wins (an exact name before a wildcard, a longer wildcard
 //! before a shorter), as on the vendor's product.
 
 use std::collections::HashMap;
 
-use crate::area::{Area, AreaSet, PerArea};
-use crate::limits::{URLS_PER_CALL, URLS_PER_DAY};
+use crate::account::Account;
+use crate::area::AreaSet;
 use crate::target::{HostName, InvalidUrl};
 use crate::task::AccountId;
 
@@ -23,6 +23,14 @@ pub enum DomainName {
 }
 
 impl DomainName {
+    /// The host name, without the `*.`.
+    #[must_use]
+    pub const fn host(&self) -> &HostName {
+        match self {
+            Self::Exact(host) | Self::Below(host) => host,
+        }
+    }
+
     /// Parses `www.example.test` or `*.example.test`.
     ///
     /// # Errors
@@ -35,13 +43,55 @@ impl DomainName {
     }
 }
 
-/// Whether a domain is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl std::fmt::Display for DomainName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => host.fmt(f),
+            Self::Below(host) => write!(f, "*.{host}"),
+        }
+    }
+}
+
+/// Where a domain stands; an operator can set each, its owner starts and stops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DomainStatus {
     /// Served; may be purged.
     Online,
     /// Stopped by its owner; a purge is refused.
     Offline,
+    /// A change is on its way to the edges; may be purged, since old copies may still be served.
+    Processing,
+    /// Held by an operator: neither its owner nor a purge may touch it.
+    Locked,
+    /// Refused by an operator.
+    Rejected,
+    /// About to be offline.
+    Closing,
+}
+
+impl DomainStatus {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Online, Self::Offline, Self::Processing, Self::Locked, Self::Rejected, Self::Closing];
+
+    /// The contract's name of the status; `locked` is ours.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Processing => "processing",
+            Self::Locked => "locked",
+            Self::Rejected => "rejected",
+            Self::Closing => "closing",
+        }
+    }
+
+    /// The status with this name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
 }
 
 /// An acceleration domain.
@@ -57,26 +107,10 @@ pub struct Domain {
     pub status: DomainStatus,
 }
 
-/// How much an account may purge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PurgeLimits {
-    /// URLs in one call.
-    pub urls_per_call: u32,
-    /// URLs a day in each area; the day begins at 00:00 UTC+8.
-    pub urls_per_day: PerArea<u32>,
-}
-
-impl Default for PurgeLimits {
-    fn default() -> Self {
-        let day = PerArea::from_fn(|_: Area| URLS_PER_DAY);
-        Self { urls_per_call: URLS_PER_CALL, urls_per_day: day }
-    }
-}
-
 /// Accounts with their limits, and domains with their owners: one consistent snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    limits: HashMap<AccountId, PurgeLimits>,
+    accounts: HashMap<AccountId, Account>,
     exact: HashMap<HostName, Domain>,
     below: HashMap<HostName, Domain>,
 }
@@ -85,10 +119,10 @@ pub struct Directory {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
     /// Two domains have one name.
-    #[error("domain {0:?} is listed twice")]
+    #[error("domain {0} is listed twice")]
     Twice(DomainName),
     /// A domain belongs to an account that is not listed.
-    #[error("domain {0:?} belongs to account {1}, which does not exist")]
+    #[error("domain {0} belongs to account {1}, which does not exist")]
     NoOwner(DomainName, AccountId),
 }
 
@@ -98,12 +132,12 @@ impl Directory {
     /// # Errors
     /// When a domain is listed twice or its owner is not among the accounts.
     pub fn new(
-        accounts: impl IntoIterator<Item = (AccountId, PurgeLimits)>,
+        accounts: impl IntoIterator<Item = (AccountId, Account)>,
         domains: impl IntoIterator<Item = Domain>,
     ) -> Result<Self, DirectoryError> {
-        let mut built = Self { limits: accounts.into_iter().collect(), ..Self::default() };
+        let mut built = Self { accounts: accounts.into_iter().collect(), ..Self::default() };
         for domain in domains {
-            if !built.limits.contains_key(&domain.owner) {
+            if !built.accounts.contains_key(&domain.owner) {
                 return Err(DirectoryError::NoOwner(domain.name, domain.owner));
             }
             let (table, host) = match &domain.name {
@@ -117,10 +151,15 @@ impl Directory {
         Ok(built)
     }
 
-    /// The limits of an account; `None` when the service is not activated for it.
+    /// An account; `None` for an unknown one.
     #[must_use]
-    pub fn limits(&self, account: AccountId) -> Option<&PurgeLimits> {
-        self.limits.get(&account)
+    pub fn account(&self, account: AccountId) -> Option<&Account> {
+        self.accounts.get(&account)
+    }
+
+    /// The domains of an account, in no order.
+    pub fn domains_of(&self, account: AccountId) -> impl Iterator<Item = &Domain> {
+        self.exact.values().chain(self.below.values()).filter(move |domain| domain.owner == account)
     }
 
     /// The domain that serves a host: the most specific one.
@@ -132,10 +171,7 @@ impl Directory {
         if self.below.is_empty() {
             return None;
         }
-        let name = host.as_str();
-        name.match_indices('.')
-            .filter_map(|(dot, _)| HostName::parse(&name[dot + 1..]).ok())
-            .find_map(|suffix| self.below.get(&suffix))
+        host.parents().find_map(|parent| self.below.get(&parent))
     }
 }
 
@@ -159,7 +195,7 @@ mod tests {
 
     #[test]
     fn most_specific_domain_wins() {
-        let accounts = [1, 2, 3].map(|id| (AccountId(id), PurgeLimits::default()));
+        let accounts = [1, 2, 3].map(|id| (AccountId(id), Account::default()));
         let domains = [domain("*.a.test", 1), domain("*.img.a.test", 2), domain("x.img.a.test", 3)];
         let directory = Directory::new(accounts, domains).expect("names differ");
 

@@ -7,7 +7,11 @@ use crate::area::{Area, AreaSet, PerArea};
 use crate::clock::UnixMillis;
 use crate::invalidation::Seq;
 use crate::status::{ItemStatus, StatusView};
-use crate::target::HostName;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::DomainName;
+use crate::target::{HostName, Mode};
 use crate::task::{AccountId, Task, TaskId, TaskKind};
 
 /// Which items to show. Absent filters keep everything; all present ones must hold.
@@ -15,6 +19,8 @@ use crate::task::{AccountId, Task, TaskId, TaskKind};
 pub struct HistoryFilter {
     /// Whose tasks.
     pub account: AccountId,
+    /// Items whose hosts the caller may see.
+    pub hosts: HostScope,
     /// Items of this task only.
     pub task: Option<TaskId>,
     /// Items of this kind only.
@@ -29,6 +35,63 @@ pub struct HistoryFilter {
     pub areas: Option<AreaSet>,
     /// Items of this status now.
     pub status: Option<ItemStatus>,
+}
+
+/// Whose items a caller may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostScope {
+    /// All of the account.
+    #[default]
+    All,
+    /// Those of some domains.
+    Some(Arc<HostTable>),
+}
+
+impl HostScope {
+    /// Whether items of a host may be seen.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(table) => table.allows(host),
+        }
+    }
+}
+
+/// Domains of an account, and which of them may be seen. The most specific one decides about a host;
+/// a host of none is not shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostTable {
+    exact: HashMap<HostName, bool>,
+    below: HashMap<HostName, bool>,
+}
+
+impl HostTable {
+    /// A table of domains, each with the answer of `may_see`.
+    pub fn new<'a>(
+        domains: impl IntoIterator<Item = &'a DomainName>,
+        mut may_see: impl FnMut(&DomainName) -> bool,
+    ) -> Self {
+        let mut table = Self::default();
+        for name in domains {
+            let seen = may_see(name);
+            match name {
+                DomainName::Exact(host) => table.exact.insert(host.clone(), seen),
+                DomainName::Below(host) => table.below.insert(host.clone(), seen),
+            };
+        }
+        table
+    }
+
+    /// Whether items of a host may be seen.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        let Ok(host) = HostName::parse(host) else { return false };
+        if let Some(seen) = self.exact.get(&host) {
+            return *seen;
+        }
+        host.parents().find_map(|parent| self.below.get(&parent).copied()).unwrap_or(false)
+    }
 }
 
 /// What the contract's `Keyword` names.
@@ -60,6 +123,8 @@ pub struct ItemRow {
     pub task: TaskId,
     /// What it is.
     pub kind: TaskKind,
+    /// How its copies are forgotten.
+    pub mode: Mode,
     /// The URL as submitted.
     pub url: Box<str>,
     /// Its status at the view's moment.

@@ -12,13 +12,16 @@
 
 pub mod limits;
 
+pub mod account;
 pub mod area;
 pub mod clock;
 pub mod domain;
 pub mod history;
 pub mod invalidation;
+pub mod notice;
 pub mod quota;
 pub mod receipt;
+pub mod record;
 pub mod target;
 pub mod task;
 pub mod topology;

@@ -24,6 +24,33 @@ pub const URLS_PER_CALL_MAX: u32 = 50_000;
 /// URLs a day, account and area, default. The documented quota of `PurgeUrlsCache`.
 pub const URLS_PER_DAY: u32 = 10_000;
 
+/// Directories in one call, default; the batch limit of the API's description of `PurgePathCache`.
+pub const PATHS_PER_CALL: u32 = 500;
+
+/// Directories a day, account and area, default. The documented quota of `PurgePathCache`.
+pub const PATHS_PER_DAY: u32 = 100;
+
+/// URLs to prefetch in one call, default; the documented batch limit of `PushUrlsCache`.
+pub const PUSHES_PER_CALL: u32 = 500;
+
+/// URLs to prefetch a day, account and area, default. The documented quota of `PushUrlsCache`.
+pub const PUSHES_PER_DAY: u32 = 1_000;
+
+/// Highest quota that can be set, the contract's bound for a raise.
+pub const QUOTA_MAX: u32 = 4_000_000_000;
+
+/// Domains of an account, default; the documented number.
+pub const DOMAINS: u32 = 100;
+
+/// Time within which a repeated `ClientToken` names the first call's task.
+pub const CLIENT_TOKEN_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Bytes of a `ClientToken`.
+pub const CLIENT_TOKEN_BYTES_MAX: usize = 64;
+
+/// Endpoints of an account that are told when a task ends.
+pub const WEBHOOKS_PER_ACCOUNT: usize = 10;
+
 /// Invalidations that a relay worker reads, sends and settles at once. Large enough to fill four
 /// pipelines to a cache, small enough that a batch (about 200 bytes an entry) stays in the
 /// processor's cache and a slow node does not hold much memory.

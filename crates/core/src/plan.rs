@@ -1,32 +1,111 @@
 //! From a submission to a plan (pure).
 //!
-//! What this is: [`plan`], which checks every URL against the domains and works out the task, where
-//! its items go and what they cost. Invariant: all or nothing; the first wrong URL refuses the call.
+//! What this is: [`plan`], which checks every item against the domains and works out the task, where
+//! its items go and what they cost. Invariant: all or nothing; the first wrong item refuses the call.
 
+use std::sync::Arc;
+
+use crate::account::{Account, AccountState};
 use crate::area::{Area, AreaSet, PerArea};
 use crate::clock::UnixMillis;
-use crate::domain::{Directory, DomainStatus, PurgeLimits};
-use crate::error::PurgeError;
-use crate::quota::{Charge, QuotaDay};
-use crate::target::{CacheUrl, Encode};
+use crate::domain::{Directory, Domain, DomainName, DomainStatus};
+use crate::error::{Place, PurgeError};
+use crate::quota::{Charge, QuotaDay, QuotaKind};
+use crate::target::{CachePrefix, CacheUrl, Encode, HostName, InvalidUrl, Mode};
 use crate::task::{AccountId, Item, Task, TaskId, TaskKind};
 
+/// Which of the account's domains a caller may touch with the action at hand.
+pub trait Permits: Send + Sync {
+    /// Whether this one is among them.
+    fn permits(&self, domain: &DomainName) -> bool;
+}
+
+/// How far a caller's word goes.
+#[derive(Clone, Default)]
+pub enum Scope {
+    /// The root account: all of its domains.
+    #[default]
+    Account,
+    /// A user: the domains that the policies permit.
+    Policies(Arc<dyn Permits>),
+}
+
+impl Scope {
+    /// Whether the caller may touch a domain of its account.
+    #[must_use]
+    pub fn permits(&self, domain: &DomainName) -> bool {
+        match self {
+            Self::Account => true,
+            Self::Policies(policies) => policies.permits(domain),
+        }
+    }
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Account => "Account",
+            Self::Policies(_) => "Policies",
+        })
+    }
+}
+
 /// Whoever signed a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// The account.
     pub account: AccountId,
+    /// How far the word goes with the action at hand.
+    pub scope: Scope,
 }
 
-/// A call to purge URLs.
+impl Caller {
+    /// The root account itself.
+    #[must_use]
+    pub const fn root(account: AccountId) -> Self {
+        Self { account, scope: Scope::Account }
+    }
+}
+
+/// A call to purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PurgeUrls {
-    /// The URLs, as submitted.
-    pub urls: Vec<Box<str>>,
+pub struct Purge {
+    /// What the items are.
+    pub kind: TaskKind,
+    /// Whether copies are deleted or marked stale.
+    pub mode: Mode,
+    /// The URLs or directories, as submitted.
+    pub items: Vec<Box<str>>,
     /// Where to purge; absent: where each domain is served.
     pub area: Option<Area>,
     /// How they are spelled for the caches.
     pub encode: Encode,
+    /// Makes a repeated call the same call.
+    pub claim: Option<Claim>,
+    /// Endpoints of the account to tell when the task ends.
+    pub notify: Vec<Box<str>>,
+}
+
+/// A `ClientToken` with the digest of what was asked under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The caller's token, unique within its account.
+    pub token: Box<str>,
+    /// SHA-256 of the call's content: another content under the same token is refused.
+    pub digest: [u8; 32],
+}
+
+/// What a call costs, and what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Toll {
+    /// Whose quota it draws on.
+    pub kind: QuotaKind,
+    /// The day whose quota it draws on.
+    pub day: QuotaDay,
+    /// What it takes from each area's quota, a unit an item.
+    pub charge: Charge,
+    /// The account's quota of that day in each area.
+    pub quota: PerArea<u32>,
 }
 
 /// A task that may be accepted, and what it takes.
@@ -34,160 +113,147 @@ pub struct PurgeUrls {
 pub struct Plan {
     /// The task.
     pub task: Task,
-    /// The day whose quota it draws on.
-    pub day: QuotaDay,
-    /// What it takes from each area's quota, a unit an item.
-    pub charge: Charge,
-    /// The account's daily quota in each area.
-    pub quota: PerArea<u32>,
+    /// What it costs.
+    pub toll: Toll,
+    /// Makes a repeated call the same call.
+    pub claim: Option<Claim>,
+    /// Endpoints of the account to tell when the task ends.
+    pub notify: Vec<Box<str>>,
 }
 
 /// Plans a submission.
 ///
 /// # Errors
-/// [`PurgeError`], naming the position in the list of the URL that refuses the call.
+/// [`PurgeError`], naming the position in the list of the item that refuses the call.
 pub fn plan(
-    caller: Caller,
-    request: PurgeUrls,
+    caller: &Caller,
+    request: Purge,
     directory: &Directory,
     now: UnixMillis,
     random: u64,
 ) -> Result<Plan, PurgeError> {
-    let limits = directory.limits(caller.account).ok_or(PurgeError::NotActivated)?;
-    check_count(request.urls.len(), limits)?;
+    let quota = request.kind.quota();
+    let account = usable(caller, directory)?;
+    check_count(request.items.len(), account, quota)?;
+    let mut gate = Gate::new(caller, directory);
     let mut charge = Charge::default();
-    let mut items = Vec::with_capacity(request.urls.len());
-    for (index, url) in request.urls.into_iter().enumerate() {
-        let areas = areas_of(&url, index, caller, request.area, request.encode, directory)?;
+    let mut items = Vec::with_capacity(request.items.len());
+    for (index, text) in request.items.into_iter().enumerate() {
+        let place = Place { kind: quota, index };
+        let host = host_of(request.kind, &text, request.encode).map_err(|why| PurgeError::InvalidUrl { place, why })?;
+        let areas = areas_of(gate.pass(place, &host)?, place, &host, request.area)?;
         areas.iter().for_each(|area| *charge.get_mut(area) += 1);
-        items.push(Item { url, areas });
+        items.push(Item { url: text, areas });
     }
-    let task = Task {
-        id: TaskId::new(now, random),
-        account: caller.account,
-        kind: TaskKind::Url,
-        encode: request.encode,
-        accepted_at: now,
-        items,
-    };
-    Ok(Plan { task, day: QuotaDay::of(now), charge, quota: limits.urls_per_day })
+    let day = QuotaDay::of(now);
+    Ok(Plan {
+        task: Task {
+            id: TaskId::new(now, random),
+            account: caller.account,
+            kind: request.kind,
+            mode: request.mode,
+            encode: request.encode,
+            accepted_at: now,
+            items,
+        },
+        toll: Toll { kind: quota, day, charge, quota: account.limits.on(quota, day) },
+        claim: request.claim,
+        notify: request.notify,
+    })
 }
 
-fn check_count(count: usize, limits: &PurgeLimits) -> Result<(), PurgeError> {
+/// The caller's account, when it may change something.
+///
+/// # Errors
+/// [`PurgeError::NotActivated`], [`PurgeError::AccountState`].
+pub fn usable<'a>(caller: &Caller, directory: &'a Directory) -> Result<&'a Account, PurgeError> {
+    let account = directory.account(caller.account).ok_or(PurgeError::AccountState(AccountState::NotActivated))?;
+    match account.state {
+        AccountState::Active | AccountState::Isolated => Ok(account),
+        state @ (AccountState::NotActivated
+        | AccountState::AuthPending
+        | AccountState::AuthFailed
+        | AccountState::Suspended
+        | AccountState::Migrated
+        | AccountState::NotAllowed) => Err(PurgeError::AccountState(state)),
+    }
+}
+
+/// Refuses an empty list and one that is too long.
+///
+/// # Errors
+/// [`PurgeError::Empty`], [`PurgeError::TooMany`].
+pub fn check_count(count: usize, account: &Account, kind: QuotaKind) -> Result<(), PurgeError> {
+    let limit = *account.limits.per_call.get(kind);
     if count == 0 {
-        return Err(PurgeError::NoUrls);
+        return Err(PurgeError::Empty { kind });
     }
-    if count > limits.urls_per_call as usize {
-        return Err(PurgeError::TooManyUrls { count, limit: limits.urls_per_call });
-    }
-    Ok(())
+    if count > limit as usize { Err(PurgeError::TooMany { kind, count, limit }) } else { Ok(()) }
 }
 
-fn areas_of(
-    url: &str,
-    index: usize,
-    caller: Caller,
-    area: Option<Area>,
-    encode: Encode,
-    directory: &Directory,
-) -> Result<AreaSet, PurgeError> {
-    let url = CacheUrl::parse(url, encode).map_err(|why| PurgeError::InvalidUrl { index, why })?;
-    let host = url.host();
-    // A host of another account is answered like an unknown one: who owns it is not ours to tell.
-    let domain = directory
-        .domain(host)
-        .filter(|domain| domain.owner == caller.account)
-        .ok_or_else(|| PurgeError::UnknownHost { index, host: host.clone() })?;
-    if domain.status == DomainStatus::Offline {
-        return Err(PurgeError::HostOffline { index, host: host.clone() });
+fn host_of(kind: TaskKind, text: &str, encode: Encode) -> Result<HostName, InvalidUrl> {
+    match kind {
+        TaskKind::Url => CacheUrl::parse(text, encode).map(|url| url.host().clone()),
+        TaskKind::Path => CachePrefix::parse(text, encode).map(|prefix| prefix.host().clone()),
     }
+}
+
+/// Lets hosts pass that are online domains of the caller's, within its scope.
+#[derive(Debug)]
+pub struct Gate<'a> {
+    caller: &'a Caller,
+    directory: &'a Directory,
+    /// The domain that passed last: neighbours mostly share theirs.
+    last: Option<&'a Domain>,
+}
+
+impl<'a> Gate<'a> {
+    /// A gate for one call.
+    #[must_use]
+    pub const fn new(caller: &'a Caller, directory: &'a Directory) -> Self {
+        Self { caller, directory, last: None }
+    }
+
+    /// The domain of a host.
+    ///
+    /// # Errors
+    /// [`PurgeError::UnknownHost`], [`PurgeError::HostDenied`], [`PurgeError::HostOffline`],
+    /// [`PurgeError::HostHeld`].
+    pub fn pass(&mut self, place: Place, host: &HostName) -> Result<&'a Domain, PurgeError> {
+        // A host of another account is answered like an unknown one: who owns it is not ours to tell.
+        let domain = self
+            .directory
+            .domain(host)
+            .filter(|domain| domain.owner == self.caller.account)
+            .ok_or_else(|| PurgeError::UnknownHost { place, host: host.clone() })?;
+        if self.last.is_some_and(|last| std::ptr::eq(last, domain)) {
+            return Ok(domain);
+        }
+        if !self.caller.scope.permits(&domain.name) {
+            return Err(PurgeError::HostDenied { place, host: host.clone() });
+        }
+        match domain.status {
+            DomainStatus::Online | DomainStatus::Processing => {}
+            DomainStatus::Offline => return Err(PurgeError::HostOffline { place, host: host.clone() }),
+            status @ (DomainStatus::Locked | DomainStatus::Rejected | DomainStatus::Closing) => {
+                return Err(PurgeError::HostHeld { place, host: host.clone(), status });
+            }
+        }
+        self.last = Some(domain);
+        Ok(domain)
+    }
+}
+
+fn areas_of(domain: &Domain, place: Place, host: &HostName, area: Option<Area>) -> Result<AreaSet, PurgeError> {
     match area {
         None => Ok(domain.areas),
         Some(area) if domain.areas.contains(area) => Ok(AreaSet::One(area)),
-        Some(area) => Err(PurgeError::AreaMismatch { index, host: host.clone(), area, served: domain.areas }),
+        Some(area) => {
+            Err(PurgeError::AreaMismatch { place, host: host.clone(), area: AreaSet::One(area), served: domain.areas })
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{Domain, DomainName};
-    use crate::target::{HostName, InvalidUrl};
-
-    fn directory() -> Directory {
-        let limits = PurgeLimits { urls_per_call: 3, ..PurgeLimits::default() };
-        let accounts = [(AccountId(1), limits), (AccountId(2), limits)];
-        let domain = |name: &str, owner, areas, status| Domain {
-            name: DomainName::parse(name).expect("a valid name in a test"),
-            owner: AccountId(owner),
-            areas,
-            status,
-        };
-        let domains = [
-            domain("global.test", 1, AreaSet::Global, DomainStatus::Online),
-            domain("inland.test", 1, AreaSet::One(Area::Mainland), DomainStatus::Online),
-            domain("off.test", 1, AreaSet::Global, DomainStatus::Offline),
-            domain("other.test", 2, AreaSet::Global, DomainStatus::Online),
-        ];
-        Directory::new(accounts, domains).expect("a valid directory")
-    }
-
-    fn submit(account: u64, urls: &[&str], area: Option<Area>) -> Result<Plan, PurgeError> {
-        let urls = urls.iter().map(|url| Box::from(*url)).collect();
-        let request = PurgeUrls { urls, area, encode: Encode::AsSubmitted };
-        plan(Caller { account: AccountId(account) }, request, &directory(), UnixMillis(1_000), 7)
-    }
-
-    fn host(text: &str) -> HostName {
-        HostName::parse(text).expect("a valid host in a test")
-    }
-
-    #[test]
-    fn each_item_goes_where_its_domain_is_served_and_costs_a_unit_there() {
-        let plan = submit(1, &["http://global.test/", "http://inland.test/", "http://global.test/"], None);
-        let plan = plan.expect("all are the caller's");
-        let areas: Vec<_> = plan.task.items.iter().map(|item| item.areas).collect();
-        assert_eq!(areas, [AreaSet::Global, AreaSet::One(Area::Mainland), AreaSet::Global]);
-        assert_eq!(plan.charge, PerArea { mainland: 3, overseas: 2 });
-    }
-
-    #[test]
-    fn area_of_the_call_narrows_a_global_domain() {
-        let plan = submit(1, &["http://global.test/"], Some(Area::Overseas)).expect("served there");
-        assert_eq!(plan.charge, PerArea { mainland: 0, overseas: 1 });
-    }
-
-    #[test]
-    fn one_wrong_url_refuses_the_call_and_is_named_by_position() {
-        let good = "http://global.test/";
-        let check = |wrong: &str, area, expect: PurgeError| {
-            assert_eq!(submit(1, &[good, wrong], area), Err(expect), "{wrong}");
-        };
-        check(
-            "http://global.test/\n",
-            None,
-            PurgeError::InvalidUrl { index: 1, why: InvalidUrl::ControlCharacter { position: 19 } },
-        );
-        check("http://nowhere.test/", None, PurgeError::UnknownHost { index: 1, host: host("nowhere.test") });
-        check("http://other.test/", None, PurgeError::UnknownHost { index: 1, host: host("other.test") });
-        check("http://off.test/", None, PurgeError::HostOffline { index: 1, host: host("off.test") });
-        check(
-            "http://inland.test/",
-            Some(Area::Overseas),
-            PurgeError::AreaMismatch {
-                index: 1,
-                host: host("inland.test"),
-                area: Area::Overseas,
-                served: AreaSet::One(Area::Mainland),
-            },
-        );
-    }
-
-    #[test]
-    fn empty_and_oversized_calls_are_refused() {
-        assert_eq!(submit(1, &[], None), Err(PurgeError::NoUrls));
-        let four = ["http://global.test/"; 4];
-        assert_eq!(submit(1, &four, None), Err(PurgeError::TooManyUrls { count: 4, limit: 3 }));
-        assert_eq!(submit(9, &four[..1], None), Err(PurgeError::NotActivated));
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

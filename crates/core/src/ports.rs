@@ -10,30 +10,79 @@ use async_trait::async_trait;
 
 use crate::area::{Area, PerArea};
 use crate::clock::{Tick, UnixMillis};
-use crate::error::{LogError, StoreError, SubmitError};
+use crate::error::{ChangeError, LogError, StoreError, SubmitError};
 use crate::history::{HistoryPage, HistoryQuery, TaskRecord};
 use crate::invalidation::{Invalidation, Seq};
-use crate::plan::Plan;
-use crate::quota::QuotaDay;
+use crate::notice::{Notice, Told, Undelivered};
+use crate::plan::{Claim, Plan};
+use crate::quota::{PerKind, QuotaDay};
 use crate::receipt::{Outcome, Receipt};
+use crate::record::{Change, Records};
+use crate::status::StatusView;
 use crate::task::{AccountId, TaskId};
 use crate::topology::{Join, Node, NodeId};
 
 /// Where tasks, cursors and receipts are kept.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Keeps a plan: quota, task and invalidations in one transaction. Returns once it is durable.
+    /// Keeps a plan: quota, claim, task, invalidations and notices in one transaction. Returns once it
+    /// is durable. A plan whose claim was kept before with the same digest changes nothing, and the
+    /// first one's id is returned.
     ///
     /// # Errors
-    /// [`SubmitError::QuotaExceeded`] when any area's quota does not suffice: then nothing at all
-    /// was changed. [`SubmitError::Store`] when it is not known to be kept.
-    async fn submit(&self, plan: Plan) -> Result<(), SubmitError>;
+    /// [`SubmitError::QuotaExceeded`] when any area's quota does not suffice,
+    /// [`SubmitError::TokenReused`]: then nothing at all was changed. [`SubmitError::Store`] when it is
+    /// not known to be kept.
+    async fn submit(&self, plan: Plan) -> Result<TaskId, SubmitError>;
 
-    /// URLs taken from an account's quota on a day.
+    /// The task that was accepted under a claim's token since then; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`SubmitError::TokenReused`] when the digest is another one.
+    async fn claimed(
+        &self,
+        account: AccountId,
+        claim: &Claim,
+        since: UnixMillis,
+    ) -> Result<Option<TaskId>, SubmitError>;
+
+    /// Units taken from an account's quotas on a day.
     ///
     /// # Errors
     /// When the store fails.
-    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerArea<u32>, StoreError>;
+    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerKind<PerArea<u32>>, StoreError>;
+
+    /// All records.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn records(&self) -> Result<Records, StoreError>;
+
+    /// Keeps changes on top of a generation, all of them or none, and returns the new generation.
+    ///
+    /// # Errors
+    /// [`ChangeError::Outdated`] when that generation is not the newest.
+    async fn change(&self, generation: u64, changes: Vec<Change>) -> Result<u64, ChangeError>;
+
+    /// Notices whose task has ended (all its positions are at or below the view's watermark, or it is
+    /// older than the view's `fail_after`) and that are due, the longest due first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn notices_due(&self, view: StatusView, max: u32) -> Result<Vec<Notice>, StoreError>;
+
+    /// Notes what became of an attempt to tell.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn told(&self, notice: &Notice, told: Told) -> Result<(), StoreError>;
+
+    /// What an account's endpoint was not told yet after an attempt, and what it never will be; the
+    /// newest first, at most `max`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn undelivered(&self, account: AccountId, endpoint: &str, max: u32) -> Result<Vec<Undelivered>, StoreError>;
 
     /// A page of an account's history, newest task first.
     ///

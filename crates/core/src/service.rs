@@ -6,20 +6,21 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use crate::account::AccountState;
 use crate::area::{Area, PerArea};
 use crate::board::{Board, Standing};
 use crate::clock::UnixMillis;
-use crate::domain::{Directory, PurgeLimits};
+use crate::domain::Directory;
 use crate::error::{PurgeError, StoreError};
-use crate::history::{HistoryFilter, HistoryPage, HistoryQuery, TaskRecord};
+use crate::history::{HistoryFilter, HistoryPage, HistoryQuery, HostScope, TaskRecord};
 use crate::invalidation::Seq;
-use crate::limits::HISTORY_PAGE_MAX;
-use crate::plan::{Caller, PurgeUrls, plan};
+use crate::limits::{CLIENT_TOKEN_KEPT, HISTORY_PAGE_MAX};
+use crate::plan::{Caller, Purge, plan};
 use crate::ports::{Clock, Log, Store};
-use crate::quota::QuotaDay;
+use crate::quota::{PerKind, QuotaDay, check_quota};
 use crate::receipt::{Receipt, Refusal, Settled};
 use crate::status::{ItemStatus, Refusals, StatusView};
-use crate::task::{AccountId, TaskId};
+use crate::task::{AccountId, Item, TaskId};
 use crate::topology::{FenceStrength, Node};
 
 /// The service behind the API.
@@ -38,13 +39,24 @@ impl std::fmt::Debug for PurgeService {
     }
 }
 
-/// An account's daily quota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An account's quotas of today.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaReport {
-    /// What it may purge.
-    pub limits: PurgeLimits,
-    /// What it has purged today.
-    pub used: PerArea<u32>,
+    /// Items in one call.
+    pub per_call: PerKind<u32>,
+    /// What it may take today.
+    pub total: PerKind<PerArea<u32>>,
+    /// What it has taken today.
+    pub used: PerKind<PerArea<u32>>,
+}
+
+/// What a call would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Items of the call.
+    pub items: usize,
+    /// Nodes that it would reach.
+    pub nodes: usize,
 }
 
 /// A node, where it stands, and how far behind that is.
@@ -119,16 +131,42 @@ impl PurgeService {
         self.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Accepts a purge of URLs. Once the id is returned the task is durable.
+    /// Puts a new snapshot in place; calls under way go on with the one that they began with.
+    pub fn set_directory(&self, directory: Arc<Directory>) {
+        *self.directory.write().unwrap_or_else(std::sync::PoisonError::into_inner) = directory;
+    }
+
+    /// Accepts a purge. Once the id is returned the task is durable. A call whose claim was accepted
+    /// within [`CLIENT_TOKEN_KEPT`] gets the first one's id.
     ///
     /// # Errors
     /// [`PurgeError`]; then nothing was changed and no quota was charged.
-    pub async fn purge_urls(&self, caller: Caller, request: PurgeUrls) -> Result<TaskId, PurgeError> {
+    pub async fn purge(&self, caller: &Caller, request: Purge) -> Result<TaskId, PurgeError> {
+        let now = self.clock.wall();
+        if let Some(claim) = &request.claim {
+            // Before the plan: a repeated call is the same call even if its domain is offline by now.
+            // Two at once may both pass here; the transaction of `submit` decides.
+            let since = now.before(CLIENT_TOKEN_KEPT);
+            if let Some(id) = self.store.claimed(caller.account, claim, since).await? {
+                return Ok(id);
+            }
+        }
+        let plan = plan(caller, request, &self.directory(), now, self.clock.random())?;
+        Ok(self.store.submit(plan).await?)
+    }
+
+    /// Works out what a purge would do, quota included, and does nothing.
+    ///
+    /// # Errors
+    /// [`PurgeError`], as [`Self::purge`] would answer now.
+    pub async fn rehearse(&self, caller: &Caller, request: Purge) -> Result<Rehearsal, PurgeError> {
         let now = self.clock.wall();
         let plan = plan(caller, request, &self.directory(), now, self.clock.random())?;
-        let id = plan.task.id.clone();
-        self.store.submit(plan).await?;
-        Ok(id)
+        let used = self.store.quota_used(caller.account, plan.toll.day).await?;
+        check_quota(plan.toll.kind, used.get(plan.toll.kind), &plan.toll.charge, &plan.toll.quota)?;
+        let concerned = |node: &&Arc<Node>| *plan.toll.charge.get(node.area) > 0;
+        let nodes = self.board.nodes().iter().filter(concerned).count();
+        Ok(Rehearsal { items: plan.task.items.len(), nodes })
     }
 
     /// A page of the caller's history; statuses are those of this moment.
@@ -140,14 +178,17 @@ impl PurgeService {
         self.store.history(HistoryQuery { filter, offset, limit, view: self.view() }).await
     }
 
-    /// The caller's quota of today.
+    /// The caller's quotas of today.
     ///
     /// # Errors
-    /// [`PurgeError::NotActivated`], or when the store fails.
-    pub async fn quota(&self, caller: Caller) -> Result<QuotaReport, PurgeError> {
-        let limits = *self.directory().limits(caller.account).ok_or(PurgeError::NotActivated)?;
-        let used = self.store.quota_used(caller.account, QuotaDay::of(self.clock.wall())).await?;
-        Ok(QuotaReport { limits, used })
+    /// [`PurgeError::AccountState`] for an account without the service, or when the store fails.
+    pub async fn quota(&self, account: AccountId) -> Result<QuotaReport, PurgeError> {
+        let directory = self.directory();
+        let not_activated = PurgeError::AccountState(AccountState::NotActivated);
+        let limits = &directory.account(account).ok_or(not_activated)?.limits;
+        let day = QuotaDay::of(self.clock.wall());
+        let used = self.store.quota_used(account, day).await?;
+        Ok(QuotaReport { per_call: limits.per_call, total: PerKind::from_fn(|kind| limits.on(kind, day)), used })
     }
 
     /// Whether the store answers, for a readiness check.
@@ -169,14 +210,27 @@ impl PurgeService {
         self.board.nodes().iter().filter_map(report).collect()
     }
 
-    /// What became of one of the caller's tasks at each node; `None` when it has no such task.
+    /// What became of one of an account's tasks at each node; `None` when it has no such task, or
+    /// the task has an item that `hosts` does not allow to be seen.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn receipts(&self, caller: Caller, id: &TaskId) -> Result<Option<TaskReceipts>, StoreError> {
-        let Some(record) = self.store.task(caller.account, id).await? else {
+    pub async fn receipts(
+        &self,
+        account: AccountId,
+        hosts: &HostScope,
+        id: &TaskId,
+    ) -> Result<Option<TaskReceipts>, StoreError> {
+        let Some(record) = self.store.task(account, id).await? else {
             return Ok(None);
         };
+        let seen = |item: &Item| match record.task.kind.target(&item.url, record.task.encode) {
+            Ok(target) => target.host().is_some_and(|host| hosts.allows(host.as_str())),
+            Err(_) => false,
+        };
+        if *hosts != HostScope::All && !record.task.items.iter().all(seen) {
+            return Ok(None);
+        }
         let mut nodes = Vec::new();
         for area in Area::ALL {
             let positions: Vec<(Seq, usize)> = record.positions(area).collect();
@@ -196,7 +250,9 @@ impl PurgeService {
         Ok(Some(TaskReceipts { id: id.clone(), accepted_at: record.task.accepted_at, status, items, nodes }))
     }
 
-    fn view(&self) -> StatusView {
+    /// What statuses are derived from at this moment.
+    #[must_use]
+    pub fn view(&self) -> StatusView {
         StatusView { watermark: self.board.watermarks(), now: self.clock.wall(), fail_after: self.fail_after }
     }
 

@@ -27,6 +27,18 @@ pub enum Target {
     Everything,
 }
 
+impl Target {
+    /// The host that it is about; `None` for everything.
+    #[must_use]
+    pub const fn host(&self) -> Option<&HostName> {
+        match self {
+            Self::Url(url) => Some(url.host()),
+            Self::Prefix(prefix) => Some(prefix.host()),
+            Self::Everything => None,
+        }
+    }
+}
+
 /// How a removed copy may still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
@@ -109,6 +121,12 @@ impl HostName {
     #[must_use]
     pub const fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The names above it, the nearest first: `b.c` and `c` for `a.b.c`.
+    pub fn parents(&self) -> impl Iterator<Item = Self> + '_ {
+        let name = self.as_str();
+        name.match_indices('.').filter_map(|(dot, _)| Self::parse(&name[dot + 1..]).ok())
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::area::AreaSet;
 use crate::clock::UnixMillis;
 use crate::limits::TASK_ID_BYTES_MAX;
-use crate::target::Encode;
+use crate::quota::QuotaKind;
+use crate::target::{CachePrefix, CacheUrl, Encode, InvalidUrl, Mode, Target};
 
 /// A root account, by its number (`uin` of the contract).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +64,19 @@ impl fmt::Display for TaskId {
 pub enum TaskKind {
     /// Each item is one URL (`PurgeUrlsCache`).
     Url,
+    /// Each item is one directory with all that is below it (`PurgePathCache`).
+    Path,
+}
+
+impl TaskKind {
+    /// Whose quota its items draw on.
+    #[must_use]
+    pub const fn quota(self) -> QuotaKind {
+        match self {
+            Self::Url => QuotaKind::Url,
+            Self::Path => QuotaKind::Path,
+        }
+    }
 }
 
 /// One accepted call.
@@ -74,6 +88,8 @@ pub struct Task {
     pub account: AccountId,
     /// What its items are.
     pub kind: TaskKind,
+    /// Whether copies are deleted or marked stale.
+    pub mode: Mode,
     /// How its URLs are spelled for the caches.
     pub encode: Encode,
     /// When it was accepted. A copy fetched before this must not be served once the task is done.
@@ -82,7 +98,20 @@ pub struct Task {
     pub items: Vec<Item>,
 }
 
-/// One URL of a task.
+impl TaskKind {
+    /// What an item of this kind names.
+    ///
+    /// # Errors
+    /// When its text is nothing that can be purged.
+    pub fn target(self, text: &str, encode: Encode) -> Result<Target, InvalidUrl> {
+        match self {
+            Self::Url => CacheUrl::parse(text, encode).map(Target::Url),
+            Self::Path => CachePrefix::parse(text, encode).map(Target::Prefix),
+        }
+    }
+}
+
+/// One URL or directory of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// The URL, letter by letter as submitted.

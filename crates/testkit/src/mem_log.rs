@@ -6,7 +6,6 @@ use catharsis_core::error::LogError;
 use catharsis_core::history::TaskRecord;
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Log;
-use catharsis_core::target::{CacheUrl, Mode, Target};
 
 use crate::mem_store::MemStore;
 
@@ -48,12 +47,13 @@ impl Log for MemLog {
 
 fn logged(record: &TaskRecord, area: Area) -> Vec<Invalidation> {
     let invalidation = |(seq, index): (Seq, usize)| {
-        let url = CacheUrl::parse(&record.task.items[index].url, record.task.encode).expect("a planned URL is valid");
+        let task = &record.task;
+        let target = task.kind.target(&task.items[index].url, task.encode).expect("a planned item is valid");
         Invalidation {
             seq,
             task: record.task.id.clone(),
-            target: Target::Url(url).into(),
-            mode: Mode::Delete,
+            target: target.into(),
+            mode: record.task.mode,
             accepted_at: record.task.accepted_at,
         }
     };

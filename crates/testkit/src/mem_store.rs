@@ -4,20 +4,23 @@
 //! serves as the oracle for the real stores, and as the store of simulations, where it outlives the
 //! workers that "crash". What this is not: durable.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::error::{StoreError, SubmitError};
-use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, ItemRow, Keyword, TaskRecord};
+use catharsis_core::error::{ChangeError, StoreError, SubmitError};
+use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, HostScope, ItemRow, Keyword, TaskRecord};
 use catharsis_core::invalidation::Seq;
-use catharsis_core::plan::Plan;
+use catharsis_core::limits::CLIENT_TOKEN_KEPT;
+use catharsis_core::notice::{Notice, Told, Undelivered};
+use catharsis_core::plan::{Claim, Plan};
 use catharsis_core::ports::{Cursor, Membership, Store, first_cursor};
-use catharsis_core::quota::{QuotaDay, check_quota};
+use catharsis_core::quota::{PerKind, QuotaDay, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
-use catharsis_core::status::Refusals;
+use catharsis_core::record::{Change, Record, RecordKey, Records};
+use catharsis_core::status::{Refusals, StatusView};
 use catharsis_core::target::CacheUrl;
 use catharsis_core::task::{AccountId, TaskId};
 use catharsis_core::topology::{Node, NodeId};
@@ -47,9 +50,63 @@ impl Default for Inner {
 pub(crate) struct State {
     pub(crate) tasks: Vec<TaskRecord>,
     pub(crate) floors: PerArea<Seq>,
-    used: HashMap<(AccountId, QuotaDay), PerArea<u32>>,
+    used: HashMap<(AccountId, QuotaDay), PerKind<PerArea<u32>>>,
+    claims: HashMap<(AccountId, Box<str>), Kept>,
+    records: BTreeMap<RecordKey, Record>,
+    generation: u64,
+    notices: Vec<MemNotice>,
     cursors: HashMap<(NodeId, Area), Cursor>,
     receipts: Vec<Receipt>,
+}
+
+/// What was accepted under a token.
+#[derive(Debug)]
+struct Kept {
+    digest: [u8; 32],
+    task: TaskId,
+    at: UnixMillis,
+}
+
+#[derive(Debug)]
+struct MemNotice {
+    undelivered: Undelivered,
+    accepted_at: UnixMillis,
+    last: PerArea<Seq>,
+}
+
+impl State {
+    fn claimed(&self, account: AccountId, claim: &Claim, since: UnixMillis) -> Result<Option<TaskId>, SubmitError> {
+        match self.claims.get(&(account, claim.token.clone())).filter(|kept| kept.at >= since) {
+            None => Ok(None),
+            Some(kept) if kept.digest == claim.digest => Ok(Some(kept.task.clone())),
+            Some(kept) => Err(SubmitError::TokenReused(kept.task.clone())),
+        }
+    }
+
+    fn keep_beside(&mut self, plan: &Plan, heads: &PerArea<Seq>, counts: &PerArea<u64>) {
+        let task = &plan.task;
+        if let Some(claim) = &plan.claim {
+            let kept = Kept { digest: claim.digest, task: task.id.clone(), at: task.accepted_at };
+            self.claims.insert((task.account, claim.token.clone()), kept);
+        }
+        for endpoint in &plan.notify {
+            let notice =
+                Notice { task: task.id.clone(), account: task.account, endpoint: endpoint.clone(), attempts: 0 };
+            self.notices.push(MemNotice {
+                undelivered: Undelivered { notice, again: Some(task.accepted_at), why: "".into() },
+                accepted_at: task.accepted_at,
+                last: PerArea::from_fn(|area| if *counts.get(area) > 0 { *heads.get(area) } else { Seq::ZERO }),
+            });
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) -> Option<usize> {
+        let same = |it: &MemNotice| {
+            let known = &it.undelivered.notice;
+            known.task == notice.task && known.account == notice.account && known.endpoint == notice.endpoint
+        };
+        self.notices.iter().position(same)
+    }
 }
 
 impl MemStore {
@@ -102,11 +159,19 @@ impl MemStore {
 
 #[async_trait]
 impl Store for MemStore {
-    async fn submit(&self, plan: Plan) -> Result<(), SubmitError> {
+    async fn submit(&self, plan: Plan) -> Result<TaskId, SubmitError> {
+        let id;
         let heads = {
             let mut state = self.state();
-            let used = *state.used.get(&(plan.task.account, plan.day)).unwrap_or(&PerArea::default());
-            check_quota(&used, &plan.charge, &plan.quota)?;
+            if let Some(claim) = &plan.claim {
+                let since = plan.task.accepted_at.before(CLIENT_TOKEN_KEPT);
+                if let Some(first) = state.claimed(plan.task.account, claim, since)? {
+                    return Ok(first);
+                }
+            }
+            let toll = plan.toll;
+            let used = *state.used.get(&(plan.task.account, toll.day)).unwrap_or(&PerKind::default());
+            check_quota(toll.kind, used.get(toll.kind), &toll.charge, &toll.quota)?;
             if state.tasks.iter().any(|old| old.task.id == plan.task.id) {
                 return Err(StoreError::Io("a task with this id exists already".to_owned()).into());
             }
@@ -117,10 +182,13 @@ impl Store for MemStore {
             };
             let first = PerArea::from_fn(|area| (count(area) > 0).then(|| heads.get(area).plus(1)));
             let heads = PerArea::from_fn(|area| heads.get(area).plus(count(area)));
-            let entry = state.used.entry((plan.task.account, plan.day)).or_default();
+            let entry = state.used.entry((plan.task.account, toll.day)).or_default().get_mut(toll.kind);
             for area in Area::ALL {
-                *entry.get_mut(area) += *plan.charge.get(area);
+                *entry.get_mut(area) += *toll.charge.get(area);
             }
+            let counts = PerArea::from_fn(count);
+            state.keep_beside(&plan, &heads, &counts);
+            id = plan.task.id.clone();
             state.tasks.push(TaskRecord { task: plan.task, first });
             // Announced under the lock: the next submission counts on from here.
             for area in Area::ALL {
@@ -129,10 +197,77 @@ impl Store for MemStore {
             heads
         };
         debug_assert!(heads.mainland.0 + heads.overseas.0 > 0, "a task has an item");
+        Ok(id)
+    }
+
+    async fn claimed(
+        &self,
+        account: AccountId,
+        claim: &Claim,
+        since: UnixMillis,
+    ) -> Result<Option<TaskId>, SubmitError> {
+        self.state().claimed(account, claim, since)
+    }
+
+    async fn records(&self) -> Result<Records, StoreError> {
+        let state = self.state();
+        Ok(Records { generation: state.generation, all: state.records.values().cloned().collect() })
+    }
+
+    async fn change(&self, generation: u64, changes: Vec<Change>) -> Result<u64, ChangeError> {
+        let mut state = self.state();
+        if state.generation != generation {
+            return Err(ChangeError::Outdated);
+        }
+        for change in changes {
+            match change {
+                Change::Put(record) => state.records.insert(record.key.clone(), record),
+                Change::Delete(key) => state.records.remove(&key),
+            };
+        }
+        state.generation += 1;
+        Ok(state.generation)
+    }
+
+    async fn notices_due(&self, view: StatusView, max: u32) -> Result<Vec<Notice>, StoreError> {
+        let state = self.state();
+        let overdue = view.now.before(view.fail_after);
+        let ended = |it: &&MemNotice| {
+            Area::ALL.into_iter().all(|area| it.last.get(area) <= view.watermark.get(area)) || it.accepted_at < overdue
+        };
+        let due = |it: &MemNotice| it.undelivered.again.filter(|at| *at <= view.now);
+        let mut found: Vec<_> =
+            state.notices.iter().filter(ended).filter_map(|it| Some((due(it)?, &it.undelivered.notice))).collect();
+        found.sort_by_key(|(at, _)| *at);
+        Ok(found.into_iter().take(max as usize).map(|(_, notice)| notice.clone()).collect())
+    }
+
+    async fn told(&self, notice: &Notice, told: Told) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let Some(place) = state.notice(notice) else { return Ok(()) };
+        let (again, why) = match told {
+            Told::Confirmed => {
+                state.notices.remove(place);
+                return Ok(());
+            }
+            Told::Again { at, why } => (Some(at), why),
+            Told::GaveUp { why } => (None, why),
+        };
+        let notice = Notice { attempts: notice.attempts + 1, ..notice.clone() };
+        state.notices[place].undelivered = Undelivered { notice, again, why };
         Ok(())
     }
 
-    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerArea<u32>, StoreError> {
+    async fn undelivered(&self, account: AccountId, endpoint: &str, max: u32) -> Result<Vec<Undelivered>, StoreError> {
+        let state = self.state();
+        let wanted = |it: &&Undelivered| {
+            it.notice.account == account && *it.notice.endpoint == *endpoint && it.notice.attempts > 0
+        };
+        let all = state.notices.iter().rev().map(|it| &it.undelivered);
+        Ok(all.filter(wanted).take(max as usize).cloned().collect())
+    }
+
+    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerKind<PerArea<u32>>, StoreError> {
         let state = self.state();
         Ok(state.used.get(&(account, day)).copied().unwrap_or_default())
     }
@@ -257,6 +392,9 @@ fn rows(query: &HistoryQuery, record: &TaskRecord, refused: &HashSet<(Area, Seq)
             AreaSet::One(area) => item.areas.contains(area),
             AreaSet::Global => item.areas == AreaSet::Global,
         });
+        let fits_host = query.filter.hosts == HostScope::All
+            || CacheUrl::parse(&item.url, record.task.encode)
+                .is_ok_and(|url| query.filter.hosts.allows(url.host().as_str()));
         let fits_keyword = query.filter.keyword.as_ref().is_none_or(|wanted| match wanted {
             Keyword::Host(host) => CacheUrl::parse(&item.url, record.task.encode).is_ok_and(|url| url.host() == host),
             Keyword::Url(url) => *url == item.url,
@@ -264,10 +402,11 @@ fn rows(query: &HistoryQuery, record: &TaskRecord, refused: &HashSet<(Area, Seq)
         let refusals =
             if positions.iter().any(|place| refused.contains(place)) { Refusals::Some } else { Refusals::None };
         let status = query.view.item(positions, record.task.accepted_at, refusals);
-        if fits_area && fits_keyword && query.filter.status.is_none_or(|wanted| wanted == status) {
+        if fits_area && fits_host && fits_keyword && query.filter.status.is_none_or(|wanted| wanted == status) {
             rows.push(ItemRow {
                 task: record.task.id.clone(),
                 kind: record.task.kind,
+                mode: record.task.mode,
                 url: item.url.clone(),
                 status,
                 accepted_at: record.task.accepted_at,

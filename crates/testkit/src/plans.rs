@@ -2,9 +2,9 @@
 
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::plan::Plan;
-use catharsis_core::quota::{Charge, QuotaDay};
-use catharsis_core::target::Encode;
+use catharsis_core::plan::{Plan, Toll};
+use catharsis_core::quota::{Charge, QuotaDay, QuotaKind};
+use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{AccountId, Item, Task, TaskId, TaskKind};
 use catharsis_core::topology::{Fence, Join, Node, NodeId, NodeKind, Tier};
 
@@ -25,13 +25,19 @@ pub fn mixed<'a>(id: u64, items: impl IntoIterator<Item = (&'a str, AreaSet)>) -
     let count = |area: Area| items.iter().filter(|item| item.areas.contains(area)).count();
     let charge: Charge = PerArea::from_fn(|area| u32::try_from(count(area)).expect("a test's task is small"));
     Plan {
-        day: QuotaDay::of(accepted_at),
-        charge,
-        quota: PerArea::from_fn(|_| u32::MAX / 2),
+        toll: Toll {
+            kind: QuotaKind::Url,
+            day: QuotaDay::of(accepted_at),
+            charge,
+            quota: PerArea::from_fn(|_| u32::MAX / 2),
+        },
+        claim: None,
+        notify: Vec::new(),
         task: Task {
             id: TaskId::new(accepted_at, id),
             account: ACCOUNT,
             kind: TaskKind::Url,
+            mode: Mode::Delete,
             encode: Encode::AsSubmitted,
             accepted_at,
             items,

@@ -9,20 +9,21 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use catharsis_core::account::Account;
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::board::Board;
 use catharsis_core::clock::{Tick, UnixMillis};
-use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus, PurgeLimits};
-use catharsis_core::history::{HistoryFilter, HistoryPage};
+use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
+use catharsis_core::history::{HistoryFilter, HistoryPage, HostScope};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::FAIL_AFTER;
-use catharsis_core::plan::{Caller, PurgeUrls};
+use catharsis_core::plan::{Caller, Purge};
 use catharsis_core::ports::{Clock, Log, Purger, Store};
 use catharsis_core::relay::{Observer, Relay, RelayEvent, Worker};
 use catharsis_core::retry::RetryPolicy;
 use catharsis_core::service::PurgeService;
-use catharsis_core::target::Encode;
-use catharsis_core::task::TaskId;
+use catharsis_core::target::{Encode, Mode};
+use catharsis_core::task::{TaskId, TaskKind};
 use catharsis_core::topology::{Node, NodeId, Topology};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -220,17 +221,15 @@ impl World {
 
 /// One domain, `a.test`, of [`ACCOUNT`], served in both areas, and quotas that never end.
 fn directory() -> Directory {
-    let limits = PurgeLimits {
-        urls_per_day: catharsis_core::area::PerArea::from_fn(|_| u32::MAX / 2),
-        ..PurgeLimits::default()
-    };
+    let mut account = Account::default();
+    account.limits.per_day.url = catharsis_core::area::PerArea::from_fn(|_| u32::MAX / 2);
     let domain = Domain {
         name: DomainName::parse("a.test").expect("a valid name"),
         owner: ACCOUNT,
         areas: AreaSet::Global,
         status: DomainStatus::Online,
     };
-    Directory::new([(ACCOUNT, limits)], [domain]).expect("a valid directory")
+    Directory::new([(ACCOUNT, account)], [domain]).expect("a valid directory")
 }
 
 /// A running server: what a crash ends.
@@ -251,10 +250,16 @@ impl Server {
     /// # Panics
     /// When the service refuses.
     pub async fn purge(&self, paths: &[&str]) -> TaskId {
-        let urls = paths.iter().map(|path| format!("http://a.test{path}").into()).collect();
-        let request = PurgeUrls { urls, area: Some(Area::Mainland), encode: Encode::AsSubmitted };
-        let caller = Caller { account: ACCOUNT };
-        let accepted = self.service.purge_urls(caller, request).await;
+        let request = Purge {
+            kind: TaskKind::Url,
+            mode: Mode::Delete,
+            items: paths.iter().map(|path| format!("http://a.test{path}").into()).collect(),
+            area: Some(Area::Mainland),
+            encode: Encode::AsSubmitted,
+            claim: None,
+            notify: Vec::new(),
+        };
+        let accepted = self.service.purge(&Caller::root(ACCOUNT), request).await;
         accepted.expect("a valid purge is accepted")
     }
 
@@ -265,6 +270,7 @@ impl Server {
     pub async fn history(&self) -> HistoryPage {
         let filter = HistoryFilter {
             account: ACCOUNT,
+            hosts: HostScope::All,
             task: None,
             kind: None,
             from: None,

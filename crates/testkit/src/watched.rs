@@ -14,13 +14,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
-use catharsis_core::error::{StoreError, SubmitError};
+use catharsis_core::clock::UnixMillis;
+use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::history::{HistoryPage, HistoryQuery, TaskRecord};
 use catharsis_core::invalidation::{Invalidation, Seq};
-use catharsis_core::plan::Plan;
+use catharsis_core::notice::{Notice, Told, Undelivered};
+use catharsis_core::plan::{Claim, Plan};
 use catharsis_core::ports::{Cursor, Log, Membership, Purger, Store};
-use catharsis_core::quota::QuotaDay;
+use catharsis_core::quota::{PerKind, QuotaDay};
 use catharsis_core::receipt::{Outcome, Receipt, Settled};
+use catharsis_core::record::{Change, Records};
+use catharsis_core::status::StatusView;
 use catharsis_core::target::Target;
 use catharsis_core::task::{AccountId, TaskId};
 use catharsis_core::topology::{Node, NodeId};
@@ -235,12 +239,41 @@ fn fenced(times: &[Instant], fence: Duration) -> bool {
 
 #[async_trait]
 impl Store for WatchedStore {
-    async fn submit(&self, plan: Plan) -> Result<(), SubmitError> {
+    async fn submit(&self, plan: Plan) -> Result<TaskId, SubmitError> {
         self.store.submit(plan).await
     }
 
-    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerArea<u32>, StoreError> {
+    async fn claimed(
+        &self,
+        account: AccountId,
+        claim: &Claim,
+        since: UnixMillis,
+    ) -> Result<Option<TaskId>, SubmitError> {
+        self.store.claimed(account, claim, since).await
+    }
+
+    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerKind<PerArea<u32>>, StoreError> {
         self.store.quota_used(account, day).await
+    }
+
+    async fn records(&self) -> Result<Records, StoreError> {
+        self.store.records().await
+    }
+
+    async fn change(&self, generation: u64, changes: Vec<Change>) -> Result<u64, ChangeError> {
+        self.store.change(generation, changes).await
+    }
+
+    async fn notices_due(&self, view: StatusView, max: u32) -> Result<Vec<Notice>, StoreError> {
+        self.store.notices_due(view, max).await
+    }
+
+    async fn told(&self, notice: &Notice, told: Told) -> Result<(), StoreError> {
+        self.store.told(notice, told).await
+    }
+
+    async fn undelivered(&self, account: AccountId, endpoint: &str, max: u32) -> Result<Vec<Undelivered>, StoreError> {
+        self.store.undelivered(account, endpoint, max).await
     }
 
     async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {

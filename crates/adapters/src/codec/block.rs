@@ -253,6 +253,25 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Whether all hosts, none, or some are among those that `allows` names.
+    pub(crate) fn hosts_share(&self, allows: impl Fn(&str) -> bool) -> HostShare {
+        let allowed = self.hosts.iter().filter(|host| allows(host)).count();
+        match (self.hosts.len(), allowed) {
+            (0, _) => HostShare::Some,
+            (all, allowed) if all == allowed => HostShare::All,
+            (_, 0) => HostShare::None,
+            _ => HostShare::Some,
+        }
+    }
+
+    /// Whether `allows` names the host of an item that was unpacked from this block.
+    pub(crate) fn host_allowed(&self, stored: &StoredItem, allows: impl Fn(&str) -> bool) -> bool {
+        match stored.host.and_then(|index| self.hosts.get(index)) {
+            Some(name) => allows(name),
+            None => host_of(&stored.item.url).is_some_and(|name| allows(&name)),
+        }
+    }
+
     /// Unpacks the items, in the order submitted.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{LogError, StoreError};
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Log;
-use catharsis_core::target::{CacheUrl, Mode, Target};
+use catharsis_core::target::{Mode, Target};
 use catharsis_core::task::TaskId;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -28,6 +28,7 @@ use crate::store::sqlite::reader::{LogRow, log_rows, logged_task};
 #[derive(Debug)]
 struct Decoded {
     task: TaskId,
+    mode: Mode,
     accepted_at: UnixMillis,
     targets: Vec<(AreaSet, Arc<Target>)>,
 }
@@ -122,8 +123,7 @@ fn assemble(
                 seq: next,
                 task: task.task.clone(),
                 target: Arc::clone(target),
-                // What the contract calls a purge of URLs deletes them.
-                mode: Mode::Delete,
+                mode: task.mode,
                 accepted_at: task.accepted_at,
             });
             next = next.plus(1);
@@ -143,11 +143,13 @@ fn decode(connection: &Connection, row: i64) -> Result<Decoded, LogError> {
     for (index, one) in items.into_iter().enumerate() {
         // Parsed anew from what was submitted, so that a rule changed in between cannot let
         // through what the planner of an older version did.
-        let url = CacheUrl::parse(&one.item.url, stored.encode)
+        let target = stored
+            .kind
+            .target(&one.item.url, stored.encode)
             .map_err(|why| corrupt(format!("item {index} of task {task}: {why}")))?;
-        targets.push((one.item.areas, Arc::new(Target::Url(url))));
+        targets.push((one.item.areas, Arc::new(target)));
     }
-    Ok(Decoded { task, accepted_at: stored.accepted_at, targets })
+    Ok(Decoded { task, mode: stored.mode, accepted_at: stored.accepted_at, targets })
 }
 
 fn corrupt(what: String) -> LogError {

@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use catharsis_core::account::{Account, Limits};
 use catharsis_core::area::{Area, AreaSet, PerArea};
-use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus, PurgeLimits};
+use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
 use catharsis_core::limits::URLS_PER_CALL_MAX;
 use catharsis_core::task::AccountId;
 use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Tier, Topology};
@@ -175,8 +176,10 @@ fn check_directory(config: &Config, problems: &mut Problems) -> Option<Directory
             problems.add(format!("{path}: urls_per_call must be from 1 to {URLS_PER_CALL_MAX}"));
         }
         let day = account.urls_per_day.unwrap_or(config.limits.urls_per_day);
-        let limits = PurgeLimits { urls_per_call, urls_per_day: PerArea::from_fn(|_| day) };
-        accounts.push((AccountId(account.uin), limits));
+        let mut limits = Limits::default();
+        limits.per_call.url = urls_per_call;
+        limits.per_day.url = PerArea::from_fn(|_| day);
+        accounts.push((AccountId(account.uin), Account { limits, ..Account::default() }));
         domains.extend(account.domains.iter().filter_map(|section| {
             let path = format!("{path} domain `{}`", section.name);
             problems.keep(&path, domain(section, AccountId(account.uin)))

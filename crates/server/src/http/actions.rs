@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 
+use catharsis_core::account::AccountState;
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::history::{HistoryFilter, Keyword};
-use catharsis_core::plan::{Caller, PurgeUrls};
+use catharsis_core::history::{HistoryFilter, HostScope, Keyword};
+use catharsis_core::plan::{Caller, Purge};
 use catharsis_core::service::PurgeService;
 use catharsis_core::status::ItemStatus;
-use catharsis_core::target::{Encode, HostName};
+use catharsis_core::target::{Encode, HostName, Mode};
 use catharsis_core::task::{TaskId, TaskKind};
 use catharsis_tcapi::cdn::{
     self, Action, DescribeCacheNodesRequest, DescribePurgeQuotaRequest, DescribePurgeReceiptsRequest,
@@ -32,7 +33,7 @@ use crate::events::Events;
 pub(super) async fn run(
     service: &PurgeService,
     events: &Events,
-    caller: Caller,
+    caller: &Caller,
     action: Action,
     params: Params<'_>,
     id: RequestId,
@@ -52,19 +53,20 @@ pub(super) async fn run(
 async fn purge_urls_cache(
     service: &PurgeService,
     events: &Events,
-    caller: Caller,
+    caller: &Caller,
     params: Params<'_>,
     id: RequestId,
 ) -> Result<Bytes, WireError> {
     let request = PurgeUrlsCacheRequest::from_params(params)?;
-    let urls: Vec<Box<str>> = request.urls.iter().map(|url| Box::from(url.as_ref())).collect();
-    let count = urls.len();
+    let items: Vec<Box<str>> = request.urls.iter().map(|url| Box::from(url.as_ref())).collect();
+    let count = items.len();
     let area = request.area.map(|area| match area {
         PurgeArea::Mainland => Area::Mainland,
         PurgeArea::Overseas => Area::Overseas,
     });
     let encode = if request.url_encode { Encode::PercentEncode } else { Encode::AsSubmitted };
-    let task = service.purge_urls(caller, PurgeUrls { urls, area, encode }).await.map_err(|error| wire(&error))?;
+    let purge = Purge { kind: TaskKind::Url, mode: Mode::Delete, items, area, encode, claim: None, notify: Vec::new() };
+    let task = service.purge(caller, purge).await.map_err(|error| wire(&error))?;
     events.accepted(count);
     info!(request_id = %id, task = %task, account = %caller.account, urls = count, "purge accepted");
     ok(id, &PurgeUrlsCacheResponse { task_id: task.to_string() })
@@ -72,7 +74,7 @@ async fn purge_urls_cache(
 
 async fn describe_purge_tasks(
     service: &PurgeService,
-    caller: Caller,
+    caller: &Caller,
     params: Params<'_>,
     id: RequestId,
 ) -> Result<Bytes, WireError> {
@@ -86,7 +88,7 @@ async fn describe_purge_tasks(
     ok(id, &answers::history(page.map_err(|error| store(&error))?))
 }
 
-fn filter(caller: Caller, request: &DescribePurgeTasksRequest<'_>) -> Result<Option<HistoryFilter>, WireError> {
+fn filter(caller: &Caller, request: &DescribePurgeTasksRequest<'_>) -> Result<Option<HistoryFilter>, WireError> {
     let (task, span) = match &request.tasks {
         TaskFilter::Task(task, span) => (Some(task), *span),
         TaskFilter::Created(span) => (None, Some(*span)),
@@ -100,6 +102,7 @@ fn filter(caller: Caller, request: &DescribePurgeTasksRequest<'_>) -> Result<Opt
     let moment = |seconds: i64, millis: u64| UnixMillis(u64::try_from(seconds).unwrap_or(0) * 1_000 + millis);
     Ok(Some(HistoryFilter {
         account: caller.account,
+        hosts: HostScope::All,
         task,
         kind: request.purge_type.map(kind).transpose()?,
         from: span.and_then(|span| span.start).map(|start| moment(start, 0)),
@@ -121,9 +124,7 @@ fn filter(caller: Caller, request: &DescribePurgeTasksRequest<'_>) -> Result<Opt
 fn kind(purge_type: PurgeType) -> Result<TaskKind, WireError> {
     match purge_type {
         PurgeType::Url => Ok(TaskKind::Url),
-        PurgeType::Path => {
-            Err(WireError::new(ErrorCode::CdnParamError, "PurgeType `path` is not offered by this version."))
-        }
+        PurgeType::Path => Ok(TaskKind::Path),
     }
 }
 
@@ -138,25 +139,25 @@ fn keyword(keyword: &cdn::Keyword<'_>) -> Result<Keyword, WireError> {
 
 async fn describe_purge_quota(
     service: &PurgeService,
-    caller: Caller,
+    caller: &Caller,
     params: Params<'_>,
     id: RequestId,
 ) -> Result<Bytes, WireError> {
     DescribePurgeQuotaRequest::from_params(params)?;
-    let report = service.quota(caller).await.map_err(|error| wire(&error))?;
+    let report = service.quota(caller.account).await.map_err(|error| wire(&error))?;
     ok(id, &answers::quota(&report))
 }
 
 async fn describe_purge_receipts(
     service: &PurgeService,
-    caller: Caller,
+    caller: &Caller,
     params: Params<'_>,
     id: RequestId,
 ) -> Result<Bytes, WireError> {
     let request = DescribePurgeReceiptsRequest::from_params(params)?;
     let receipts = match TaskId::parse(&request.task_id) {
         None => None,
-        Some(task) => service.receipts(caller, &task).await.map_err(|error| store(&error))?,
+        Some(task) => service.receipts(caller.account, &HostScope::All, &task).await.map_err(|error| store(&error))?,
     };
     let receipts =
         receipts.ok_or_else(|| WireError::new(ErrorCode::ResourceNotFound, "TaskId names no task of this account."))?;
@@ -164,10 +165,10 @@ async fn describe_purge_receipts(
 }
 
 /// Refuses an account that has keys but no service.
-fn activated(service: &PurgeService, caller: Caller) -> Result<(), WireError> {
-    match service.directory().limits(caller.account) {
+fn activated(service: &PurgeService, caller: &Caller) -> Result<(), WireError> {
+    match service.directory().account(caller.account) {
         Some(_) => Ok(()),
-        None => Err(wire(&catharsis_core::error::PurgeError::NotActivated)),
+        None => Err(wire(&catharsis_core::error::PurgeError::AccountState(AccountState::NotActivated))),
     }
 }
 

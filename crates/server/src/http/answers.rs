@@ -29,6 +29,7 @@ fn row(row: ItemRow) -> PurgeTask {
         status: status(row.status),
         purge_type: match row.kind {
             TaskKind::Url => PurgeType::Url,
+            TaskKind::Path => PurgeType::Path,
         },
         flush_type: FlushType::Delete,
         create_time: create_time(row.accepted_at),
@@ -38,11 +39,11 @@ fn row(row: ItemRow) -> PurgeTask {
 /// Today's quota. Directories have none before they can be purged.
 pub(super) fn quota(report: &QuotaReport) -> DescribePurgeQuotaResponse {
     let of = |area: Area| {
-        let total = *report.limits.urls_per_day.get(area);
+        let total = *report.total.url.get(area);
         Quota {
-            batch: report.limits.urls_per_call.into(),
+            batch: report.per_call.url.into(),
             total: total.into(),
-            available: total.saturating_sub(*report.used.get(area)).into(),
+            available: total.saturating_sub(*report.used.url.get(area)).into(),
             area: match area {
                 Area::Mainland => PurgeArea::Mainland,
                 Area::Overseas => PurgeArea::Overseas,

@@ -49,7 +49,7 @@ impl Keyring {
         if call.token().is_some() {
             return Err(AuthError::Token);
         }
-        Ok((Caller { account: *account }, verified))
+        Ok((Caller::root(*account), verified))
     }
 }
 
@@ -72,7 +72,7 @@ impl Rates {
     ///
     /// # Errors
     /// `RequestLimitExceeded`, the one code that clients wait and retry on.
-    pub(super) fn check(&self, caller: Caller, action: Action) -> Result<(), WireError> {
+    pub(super) fn check(&self, caller: &Caller, action: Action) -> Result<(), WireError> {
         self.limiter.check_key(&(caller.account, action)).map_err(|refused| {
             let limit = self.per_second;
             let wait = refused.wait_time_from(self.limiter.clock().now());

@@ -87,8 +87,8 @@ impl Api {
         seen.action = Some(action);
         let (caller, verified) = self.keyring.authenticate(&call, self.clock.wall(), self.unsigned)?;
         seen.account = Some(caller.account.0);
-        self.rates.check(caller, action)?;
-        actions::run(&self.service, &self.events, caller, action, verified.params()?, id).await
+        self.rates.check(&caller, action)?;
+        actions::run(&self.service, &self.events, &caller, action, verified.params()?, id).await
     }
 }
 

@@ -5,6 +5,7 @@
 
 use tracing::error;
 
+use catharsis_core::account::AccountState;
 use catharsis_core::error::{PurgeError, StoreError};
 use catharsis_core::target::InvalidUrl;
 use catharsis_tcapi::code::{ErrorCode, WireError};
@@ -13,16 +14,31 @@ use catharsis_tcapi::code::{ErrorCode, WireError};
 #[must_use]
 pub(super) fn wire(error: &PurgeError) -> WireError {
     let code = match error {
-        PurgeError::NotActivated => ErrorCode::CdnUserNotExists,
-        PurgeError::NoUrls | PurgeError::AreaMismatch { .. } => ErrorCode::CdnParamError,
-        PurgeError::TooManyUrls { .. } => ErrorCode::CdnPurgeUrlExceedBatchLimit,
+        PurgeError::AccountState(state) => account_state(*state),
+        PurgeError::Empty { .. } | PurgeError::AreaMismatch { .. } => ErrorCode::CdnParamError,
+        PurgeError::TooMany { .. } => ErrorCode::CdnPurgeUrlExceedBatchLimit,
         PurgeError::InvalidUrl { why, .. } => invalid_url(*why),
         PurgeError::UnknownHost { .. } => ErrorCode::CdnHostNotExists,
+        PurgeError::HostDenied { .. } => ErrorCode::CdnHostUnauthorized,
         PurgeError::HostOffline { .. } => ErrorCode::CdnHostIsNotOnline,
+        PurgeError::HostHeld { .. } => ErrorCode::CdnHostInvalidStatus,
         PurgeError::QuotaExceeded(_) => ErrorCode::CdnPurgeUrlExceedDayLimit,
+        PurgeError::TokenReused { .. } => ErrorCode::CdnParamError,
         PurgeError::Store(inner) => return store(inner),
     };
     WireError::new(code, format!("{error}."))
+}
+
+const fn account_state(state: AccountState) -> ErrorCode {
+    match state {
+        AccountState::NotActivated => ErrorCode::CdnUserNotExists,
+        AccountState::AuthPending => ErrorCode::CdnUserAuthWait,
+        AccountState::AuthFailed => ErrorCode::CdnUserAuthFail,
+        AccountState::Suspended => ErrorCode::CdnUserIsSuspended,
+        AccountState::Migrated => ErrorCode::EcdnMigratedCdn,
+        // An account that may is refused nothing.
+        AccountState::Active | AccountState::Isolated | AccountState::NotAllowed => ErrorCode::OpNoAuth,
+    }
 }
 
 const fn invalid_url(why: InvalidUrl) -> ErrorCode {
@@ -33,6 +49,7 @@ const fn invalid_url(why: InvalidUrl) -> ErrorCode {
         | InvalidUrl::ControlCharacter { .. }
         | InvalidUrl::UserInfo
         | InvalidUrl::Fragment
+        | InvalidUrl::Query
         | InvalidUrl::BadPort
         | InvalidUrl::BadHost => ErrorCode::CdnParamError,
     }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::history::{HistoryFilter, HistoryQuery, Keyword};
+use catharsis_core::domain::DomainName;
+use catharsis_core::history::{HistoryFilter, HistoryQuery, HostScope, HostTable, Keyword};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::ports::Store;
 use catharsis_core::receipt::{Refusal, Settled};
 use catharsis_core::status::{ItemStatus, StatusView};
-use catharsis_core::target::HostName;
-use catharsis_core::task::{AccountId, TaskId};
+use catharsis_core::target::{HostName, Mode};
+use catharsis_core::task::{AccountId, TaskId, TaskKind};
 
 use super::{Fixture, MAINLAND, OVERSEAS, cursor, receipt, submit};
 use crate::mem_store::MemStore;
@@ -19,7 +20,17 @@ use crate::plans::{ACCOUNT, mixed, node, plan};
 use crate::sim::Chance;
 
 pub(super) fn all_of(account: AccountId) -> HistoryFilter {
-    HistoryFilter { account, task: None, kind: None, from: None, to: None, keyword: None, areas: None, status: None }
+    HistoryFilter {
+        account,
+        hosts: HostScope::All,
+        task: None,
+        kind: None,
+        from: None,
+        to: None,
+        keyword: None,
+        areas: None,
+        status: None,
+    }
 }
 
 pub(super) fn query(filter: HistoryFilter, mainland: u64, overseas: u64) -> HistoryQuery {
@@ -123,6 +134,10 @@ fn random_plan(chance: &Chance, id: u64) -> catharsis_core::plan::Plan {
     let at = id + chance.below(4);
     let mut plan = mixed(at, items.iter().map(|(url, areas)| (url.as_str(), *areas)));
     plan.task.id = TaskId::new(plan.task.accepted_at, 1_000 + id);
+    if chance.percent(20) {
+        plan.task.kind = TaskKind::Path;
+        plan.task.mode = if chance.percent(50) { Mode::Delete } else { Mode::Expire };
+    }
     if chance.percent(15) {
         plan.task.account = AccountId(2);
     }
@@ -135,6 +150,13 @@ fn random_areas(chance: &Chance) -> AreaSet {
         1 => OVERSEAS,
         _ => AreaSet::Global,
     }
+}
+
+/// Some domains of which some may be seen; a host of none is not shown.
+fn random_hosts(chance: &Chance) -> HostScope {
+    let names = ["h0.test", "h1.test", "*.test"].map(|name| DomainName::parse(name).expect("a valid name"));
+    let known = names.iter().filter(|_| chance.percent(70));
+    HostScope::Some(Arc::new(HostTable::new(known, |_| chance.percent(50))))
 }
 
 fn random_query(chance: &Chance, settled: u64, heads: PerArea<u64>) -> HistoryQuery {
@@ -160,7 +182,8 @@ fn random_query(chance: &Chance, settled: u64, heads: PerArea<u64>) -> HistoryQu
     let filter = HistoryFilter {
         account: if some(80) { ACCOUNT } else { AccountId(2) },
         task: None,
-        kind: some(20).then_some(catharsis_core::task::TaskKind::Url),
+        hosts: if some(40) { random_hosts(chance) } else { HostScope::All },
+        kind: some(20).then(|| if some(50) { TaskKind::Url } else { TaskKind::Path }),
         from: some(30).then(|| at(0)),
         to: some(30).then(|| at(999)),
         keyword,

@@ -18,10 +18,12 @@ use catharsis_core::topology::{FenceStrength, Node};
 
 use crate::client::{Fetched, Source};
 
+mod beside;
 mod history;
 mod nodes;
 mod tasks;
 
+pub use self::beside::*;
 pub use self::history::*;
 pub use self::nodes::*;
 pub use self::tasks::*;
@@ -66,6 +68,12 @@ macro_rules! store_conformance {
             quota_is_charged_whole_or_not_at_all,
             quota_is_never_exceeded_by_calls_at_once,
             repeated_task_id_is_refused_and_costs_nothing,
+            claim_is_kept_once_for_a_day,
+            claims_at_once_make_one_task,
+            notice_is_due_when_its_task_has_ended,
+            notice_is_told_until_it_is_confirmed_or_given_up,
+            records_change_whole_and_only_on_top_of_the_newest,
+            directories_and_their_mode_are_read_back,
             new_node_begins_at_the_head_and_must_join_unless_the_log_is_empty,
             new_node_begins_where_the_slowest_of_its_area_is,
             node_that_has_forgotten_everything_is_a_member,

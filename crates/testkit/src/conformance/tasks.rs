@@ -9,7 +9,7 @@ use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{LogError, SubmitError};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::ports::Membership;
-use catharsis_core::quota::QuotaExceeded;
+use catharsis_core::quota::{PerKind, QuotaExceeded, QuotaKind};
 use catharsis_core::receipt::{Refusal, Settled};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{AccountId, TaskId};
@@ -102,22 +102,22 @@ pub async fn quota_is_charged_whole_or_not_at_all(fixture: &mut dyn Fixture) {
     let pair = fixture.open().await;
     let urls = ["http://a.test/1", "http://a.test/2"];
     let mut first = plan(1, &urls, MAINLAND);
-    first.quota = PerArea { mainland: 3, overseas: 10 };
-    let (day, quota) = (first.day, first.quota);
+    first.toll.quota = PerArea { mainland: 3, overseas: 10 };
+    let (day, quota) = (first.toll.day, first.toll.quota);
     submit(&pair, first).await;
     let mut second = plan(2, &urls, AreaSet::Global);
-    second.quota = quota;
+    second.toll.quota = quota;
     let second_id = second.task.id.clone();
     let refused = pair.store.submit(second).await;
-    let exceeded = QuotaExceeded { area: Area::Mainland, available: 1, needed: 2 };
+    let exceeded = QuotaExceeded { kind: QuotaKind::Url, area: Area::Mainland, available: 1, needed: 2 };
     assert_eq!(refused, Err(SubmitError::QuotaExceeded(exceeded)));
     let used = pair.store.quota_used(ACCOUNT, day).await;
-    let expect = PerArea { mainland: 2, overseas: 0 };
+    let expect = PerKind { url: PerArea { mainland: 2, overseas: 0 }, ..PerKind::default() };
     assert_eq!(used, Ok(expect));
     assert_eq!(pair.log.head(Area::Overseas), Seq::ZERO);
     assert_eq!(pair.store.task(ACCOUNT, &second_id).await, Ok(None));
     let other = AccountId(ACCOUNT.0 + 1);
-    assert_eq!(pair.store.quota_used(other, day).await, Ok(PerArea::default()));
+    assert_eq!(pair.store.quota_used(other, day).await, Ok(PerKind::default()));
 }
 
 /// Calls that meet in one transaction are decided one by one.
@@ -130,15 +130,15 @@ pub async fn quota_is_never_exceeded_by_calls_at_once(fixture: &mut dyn Fixture)
         let store = Arc::clone(&pair.store);
         let mut plan = plan(id % 5, &["http://a.test/1", "http://a.test/2"], MAINLAND);
         plan.task.id = TaskId::new(UnixMillis(1), id);
-        plan.quota.mainland = 41;
+        plan.toll.quota.mainland = 41;
         tokio::spawn(async move { store.submit(plan).await })
     });
     let mut kept = 0;
     for call in calls.collect::<Vec<_>>() {
         match call.await.expect("no panic") {
-            Ok(()) => kept += 1,
+            Ok(_) => kept += 1,
             Err(SubmitError::QuotaExceeded(exceeded)) => assert_eq!(exceeded.available, 1),
-            Err(SubmitError::Store(error)) => panic!("{error}"),
+            Err(error @ (SubmitError::Store(_) | SubmitError::TokenReused(_))) => panic!("{error}"),
         }
     }
     assert_eq!(kept, 20);
@@ -157,8 +157,8 @@ pub async fn repeated_task_id_is_refused_and_costs_nothing(fixture: &mut dyn Fix
     let one = plan(1, &["http://a.test/1"], MAINLAND);
     submit(&pair, one.clone()).await;
     assert!(matches!(pair.store.submit(one.clone()).await, Err(SubmitError::Store(_))));
-    let used = pair.store.quota_used(ACCOUNT, one.day).await;
-    assert_eq!(used.map(|used| used.mainland), Ok(1));
+    let used = pair.store.quota_used(ACCOUNT, one.toll.day).await;
+    assert_eq!(used.map(|used| used.url.mainland), Ok(1));
     submit(&pair, plan(2, &["http://a.test/2"], MAINLAND)).await;
     assert_eq!(pair.log.head(Area::Mainland), Seq(2));
 }
@@ -172,7 +172,7 @@ pub async fn everything_survives_a_restart(fixture: &mut dyn Fixture) {
     let node = node("n");
     cursor(&pair, &node).await;
     let first = plan(1, &["http://a.test/1", "http://a.test/2"], AreaSet::Global);
-    let day = first.day;
+    let day = first.toll.day;
     let id = submit(&pair, first).await;
     let one = receipt(&node, 0, vec![Settled::Refused(Refusal::Unsupported)]);
     pair.store.advance(one.clone()).await.expect("writable");
@@ -187,7 +187,7 @@ pub async fn everything_survives_a_restart(fixture: &mut dyn Fixture) {
     let after = pair.store.history(query(all_of(ACCOUNT), 1, 0)).await;
     assert_eq!(after, before);
     let used = pair.store.quota_used(ACCOUNT, day).await;
-    assert_eq!(used.map(|used| used.overseas), Ok(2));
+    assert_eq!(used.map(|used| used.url.overseas), Ok(2));
     assert!(pair.store.task(ACCOUNT, &id).await.expect("readable").is_some());
     submit(&pair, plan(2, &["http://a.test/3"], MAINLAND)).await;
     let tail = pair.log.read(Area::Mainland, Seq(2), 9).await.expect("there");

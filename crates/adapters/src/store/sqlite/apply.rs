@@ -10,16 +10,19 @@ use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
+use catharsis_core::limits::CLIENT_TOKEN_KEPT;
+use catharsis_core::plan::Toll;
 use catharsis_core::ports::{Cursor, Membership, first_cursor};
-use catharsis_core::quota::{QuotaDay, check_quota};
+use catharsis_core::quota::{PerKind, QuotaDay, QuotaKind, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
-use catharsis_core::task::{AccountId, TaskKind};
+use catharsis_core::task::{AccountId, TaskId};
 use catharsis_core::topology::{Node, NodeId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
+use super::notices;
 use super::schema::{
-    area_code, damaged, encode_code, fence_code, floors, io, kind_code, membership_code, membership_of, signed,
-    unsigned,
+    area_code, damaged, encode_code, fence_code, floors, io, kind_code, membership_code, membership_of, quota_code,
+    signed, unsigned,
 };
 use super::writer::{Positions, PruneStep, Submission};
 use crate::codec::outcomes;
@@ -28,7 +31,7 @@ use crate::codec::outcomes;
 const PRUNE_STEP: i64 = 256;
 
 /// A command's own result, or SQLite's failure.
-type Done<T, E = StoreError> = Result<Result<T, E>, rusqlite::Error>;
+pub(super) type Done<T, E = StoreError> = Result<Result<T, E>, rusqlite::Error>;
 
 /// Where the writer goes on after a start.
 pub(super) fn positions(connection: &Connection) -> Result<Positions, StoreError> {
@@ -54,36 +57,53 @@ pub(super) fn positions(connection: &Connection) -> Result<Positions, StoreError
     Ok(Positions { row: row.map_err(|error| io(&error))?, heads })
 }
 
-/// What an account has used of a day's quota.
+/// What an account has used of a day's quotas.
 pub(super) fn quota_used(
     connection: &Connection,
     account: AccountId,
     day: QuotaDay,
-) -> Result<PerArea<u32>, StoreError> {
-    used(connection, account, day, TaskKind::Url).map_err(|error| io(&error))
+) -> Result<PerKind<PerArea<u32>>, StoreError> {
+    let mut all = PerKind::default();
+    for kind in QuotaKind::ALL {
+        *all.get_mut(kind) = used(connection, account, day, kind).map_err(|error| io(&error))?;
+    }
+    Ok(all)
 }
 
-fn used(connection: &Connection, account: AccountId, day: QuotaDay, kind: TaskKind) -> rusqlite::Result<PerArea<u32>> {
+fn used(connection: &Connection, account: AccountId, day: QuotaDay, kind: QuotaKind) -> rusqlite::Result<PerArea<u32>> {
     let mut statement = connection
         .prepare_cached("SELECT used FROM quota_used WHERE account = ?1 AND day = ?2 AND kind = ?3 AND area = ?4")?;
     let mut used = PerArea::default();
     for area in Area::ALL {
-        let key = params![account.0.cast_signed(), day.0, kind_code(kind), area_code(area)];
+        let key = params![account.0.cast_signed(), day.0, quota_code(kind), area_code(area)];
         let found = statement.query_row(key, |row| row.get::<_, u32>(0));
         *used.get_mut(area) = found.optional()?.unwrap_or(0);
     }
     Ok(used)
 }
 
-/// Keeps a submission: quota, task and log positions.
+/// Whether a call's units are left; changes nothing.
+pub(super) fn afford(tx: &Transaction<'_>, account: AccountId, toll: &Toll) -> Done<(), SubmitError> {
+    let used = used(tx, account, toll.day, toll.kind)?;
+    Ok(check_quota(toll.kind, &used, &toll.charge, &toll.quota).map_err(SubmitError::from))
+}
+
+/// Keeps a submission: quota, task, log positions, claim and notices.
 pub(super) fn submit(
     tx: &Transaction<'_>,
     submission: &Submission,
     positions: &mut Positions,
-) -> Done<(), SubmitError> {
-    let used = used(tx, submission.account, submission.day, submission.kind)?;
-    if let Err(exceeded) = check_quota(&used, &submission.charge, &submission.quota) {
-        return Ok(Err(exceeded.into()));
+) -> Done<TaskId, SubmitError> {
+    if let Some(claim) = &submission.claim {
+        let since = submission.accepted_at.before(CLIENT_TOKEN_KEPT);
+        match notices::claimed(tx, submission.account, claim, since) {
+            Ok(None) => {}
+            Ok(Some(first)) => return Ok(Ok(first)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    if let Err(refused) = afford(tx, submission.account, &submission.toll)? {
+        return Ok(Err(refused));
     }
     let mut next = *positions;
     next.row += 1;
@@ -95,9 +115,16 @@ pub(super) fn submit(
         }
         Err(error) => return Err(error),
     }
-    charge(tx, submission)?;
+    charge(tx, submission.account, &submission.toll)?;
+    if let Some(claim) = &submission.claim {
+        notices::keep_claim(tx, submission.account, claim, &submission.id, submission.accepted_at)?;
+    }
+    if !submission.notify.is_empty() {
+        let last = |area| (*submission.counts.get(area) > 0).then(|| *next.heads.get(area));
+        notices::keep_notices(tx, submission, [last(Area::Mainland), last(Area::Overseas)])?;
+    }
     *positions = next;
-    Ok(Ok(()))
+    Ok(Ok(submission.id.clone()))
 }
 
 fn insert_task(tx: &Transaction<'_>, submission: &Submission, next: &mut Positions) -> rusqlite::Result<()> {
@@ -119,7 +146,7 @@ fn insert_task(tx: &Transaction<'_>, submission: &Submission, next: &mut Positio
         next.row,
         submission.id.as_str(),
         submission.account.0.cast_signed(),
-        kind_code(submission.kind),
+        kind_code(submission.kind, submission.mode),
         encode_code(submission.encode),
         signed(submission.accepted_at.0),
         signed(submission.items),
@@ -132,19 +159,20 @@ fn insert_task(tx: &Transaction<'_>, submission: &Submission, next: &mut Positio
     Ok(())
 }
 
-fn charge(tx: &Transaction<'_>, submission: &Submission) -> rusqlite::Result<()> {
+/// Takes a call's units.
+pub(super) fn charge(tx: &Transaction<'_>, account: AccountId, toll: &Toll) -> rusqlite::Result<()> {
     let mut statement = tx.prepare_cached(
         "INSERT INTO quota_used (account, area, day, kind, used) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET used = used + excluded.used",
     )?;
     for area in Area::ALL {
-        let units = *submission.charge.get(area);
+        let units = *toll.charge.get(area);
         if units > 0 {
             statement.execute(params![
-                submission.account.0.cast_signed(),
+                account.0.cast_signed(),
                 area_code(area),
-                submission.day.0,
-                kind_code(submission.kind),
+                toll.day.0,
+                quota_code(toll.kind),
                 units,
             ])?;
         }
@@ -321,7 +349,12 @@ pub(super) fn prune_step(tx: &Transaction<'_>, before: UnixMillis, positions: &P
              SELECT account, day, kind, area FROM quota_used WHERE day < ?1 LIMIT ?2)",
         params![QuotaDay::of(before).0, PRUNE_STEP],
     )?;
-    step.deleted += quotas as u64;
+    // Notices that were given up are told about as long as their tasks are.
+    let notices = tx.execute(
+        "DELETE FROM notice WHERE row IN (SELECT row FROM notice WHERE accepted_at < ?1 LIMIT ?2)",
+        params![signed(before.0), PRUNE_STEP],
+    )?;
+    step.deleted += (quotas + notices) as u64;
     Ok(Ok(step))
 }
 

@@ -13,15 +13,15 @@ use std::collections::HashSet;
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::StoreError;
-use catharsis_core::history::{HistoryPage, HistoryQuery, ItemRow, Keyword};
+use catharsis_core::history::{HistoryPage, HistoryQuery, HostScope, ItemRow, Keyword};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::status::{ItemStatus, Refusals};
-use catharsis_core::target::{CacheUrl, Encode};
+use catharsis_core::target::{CacheUrl, Encode, Mode};
 use catharsis_core::task::{TaskId, TaskKind};
 use rusqlite::{Connection, Row, params};
 
 use super::reader::position;
-use super::schema::{area_code, damaged, io, signed, unsigned};
+use super::schema::{area_code, damaged, io, kind_of, signed, unsigned};
 use crate::codec::block::{Block, HostShare, StoredItem};
 
 /// A task as the history's index shows it.
@@ -31,7 +31,12 @@ struct Summary {
     accepted_at: UnixMillis,
     items: u64,
     spans: PerArea<Option<Span>>,
+    kind: TaskKind,
+    mode: Mode,
 }
+
+/// A row of the index, as it is read.
+type RawSummary = (i64, i64, i64, [Option<i64>; 4], i64);
 
 /// Where a task stands in the log of an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +47,12 @@ struct Span {
 }
 
 impl Summary {
-    fn read(row: &Row<'_>) -> rusqlite::Result<(i64, i64, i64, [Option<i64>; 4])> {
+    fn read(row: &Row<'_>) -> rusqlite::Result<RawSummary> {
         let spans = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, spans))
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, spans, row.get(7)?))
     }
 
-    fn of((row, accepted_at, items, spans): (i64, i64, i64, [Option<i64>; 4])) -> Result<Self, StoreError> {
+    fn of((row, accepted_at, items, spans, kind): RawSummary) -> Result<Self, StoreError> {
         let span = |first, count: Option<i64>| -> Result<Option<Span>, StoreError> {
             let Some(first) = position(first)? else {
                 return Ok(None);
@@ -55,8 +60,11 @@ impl Summary {
             let count = unsigned(count.unwrap_or(0))?;
             Ok(Some(Span { first, last: Seq(first.0 + count.max(1) - 1), count }))
         };
+        let (kind, mode) = kind_of(kind)?;
         Ok(Self {
             row,
+            kind,
+            mode,
             accepted_at: UnixMillis(unsigned(accepted_at)?),
             items: unsigned(items)?,
             spans: PerArea { mainland: span(spans[0], spans[1])?, overseas: span(spans[2], spans[3])? },
@@ -88,6 +96,27 @@ enum Share {
     Some,
 }
 
+impl Share {
+    /// What two filters together keep.
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::None, _) | (_, Self::None) => Self::None,
+            (Self::All, Self::All) => Self::All,
+            (Self::All | Self::Some, Self::All | Self::Some) => Self::Some,
+        }
+    }
+}
+
+impl From<HostShare> for Share {
+    fn from(share: HostShare) -> Self {
+        match share {
+            HostShare::None => Self::None,
+            HostShare::All => Self::All,
+            HostShare::Some => Self::Some,
+        }
+    }
+}
+
 /// The keyword as the blocks are searched for it.
 enum Wanted<'a> {
     Host(&'a str),
@@ -111,11 +140,7 @@ impl<'a> Wanted<'a> {
 
     fn share(&self, block: &Block<'_>) -> Share {
         match self {
-            Self::Host(host) => match block.host_share(host) {
-                HostShare::None => Share::None,
-                HostShare::All => Share::All,
-                HostShare::Some => Share::Some,
-            },
+            Self::Host(host) => Share::from(block.host_share(host)),
             Self::Url { host: None, .. } => Share::None,
             Self::Url { host: Some(host), .. } => match block.host_share(host) {
                 HostShare::None => Share::None,
@@ -135,17 +160,16 @@ impl<'a> Wanted<'a> {
 /// Answers a query.
 pub(super) fn page(connection: &Connection, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
     let mut scan = Scan::new(connection, query)?;
-    if query.filter.kind.is_some_and(|kind| kind != TaskKind::Url) {
-        return Ok(HistoryPage::default());
-    }
     let from = signed(query.filter.from.map_or(0, |from| from.0));
     let to = signed(query.filter.to.map_or(u64::MAX, |to| to.0));
     let account = query.filter.account.0.cast_signed();
     // The same columns in both, so that one function reads them.
-    let listing = "SELECT row, accepted_at, items, mainland_first, mainland_count, overseas_first, overseas_count
+    let listing = "SELECT row, accepted_at, items, mainland_first, mainland_count, overseas_first, overseas_count,
+                          kind
                    FROM task WHERE account = ?1 AND accepted_at BETWEEN ?2 AND ?3
                    ORDER BY accepted_at DESC, row DESC";
-    let naming = "SELECT row, accepted_at, items, mainland_first, mainland_count, overseas_first, overseas_count
+    let naming = "SELECT row, accepted_at, items, mainland_first, mainland_count, overseas_first, overseas_count,
+                          kind
                   FROM task WHERE account = ?1 AND accepted_at BETWEEN ?2 AND ?3 AND task_id = ?4";
     let sql = if query.filter.task.is_some() { naming } else { listing };
     let mut statement = connection.prepare_cached(sql).map_err(|error| io(&error))?;
@@ -156,7 +180,11 @@ pub(super) fn page(connection: &Connection, query: &HistoryQuery) -> Result<Hist
     .map_err(|error| io(&error))?;
     while let Some(row) = rows.next().map_err(|error| io(&error))? {
         let raw = Summary::read(row).map_err(|error| io(&error))?;
-        scan.task(&Summary::of(raw)?)?;
+        let summary = Summary::of(raw)?;
+        if query.filter.kind.is_some_and(|wanted| wanted != summary.kind) {
+            continue;
+        }
+        scan.task(&summary)?;
         if scan.only_counts() && query.filter.task.is_none() {
             return scan.finish_by_counting(account, from, to);
         }
@@ -191,7 +219,12 @@ impl<'a> Scan<'a> {
     /// Whether the page is full and every further item counts.
     fn only_counts(&self) -> bool {
         let filter = &self.query.filter;
-        filter.keyword.is_none() && filter.areas.is_none() && filter.status.is_none() && self.page.total >= self.end()
+        let counted_by_index = filter.keyword.is_none()
+            && filter.areas.is_none()
+            && filter.status.is_none()
+            && filter.kind.is_none()
+            && filter.hosts == HostScope::All;
+        counted_by_index && self.page.total >= self.end()
     }
 
     const fn end(&self) -> u64 {
@@ -226,14 +259,19 @@ impl<'a> Scan<'a> {
         };
         let on_page = self.page.total < self.end() && self.page.total.saturating_add(task.items) > self.query.offset;
         let settled = by_area == Share::All && by_status == Share::All;
-        if settled && self.wanted.is_none() && !on_page {
+        let hosts = &self.query.filter.hosts;
+        if settled && self.wanted.is_none() && *hosts == HostScope::All && !on_page {
             self.page.total += task.items;
             return Ok(());
         }
         let (id, bytes) = self.block(task.row)?;
         let block = Block::parse(&bytes)?;
         let by_keyword = self.wanted.as_ref().map_or(Share::All, |wanted| wanted.share(&block));
-        match by_keyword {
+        let by_host = match hosts {
+            HostScope::All => Share::All,
+            HostScope::Some(table) => Share::from(block.hosts_share(|host| table.allows(host))),
+        };
+        match by_keyword.and(by_host) {
             Share::None => Ok(()),
             Share::All if settled && !on_page => {
                 self.page.total += task.items;
@@ -337,7 +375,11 @@ impl<'a> Scan<'a> {
                 })
             });
             let fits = filter.areas.is_none_or(|wanted| keeps_areas(wanted, stored.item.areas))
-                && self.wanted.as_ref().is_none_or(|wanted| wanted.keeps(block, &stored));
+                && self.wanted.as_ref().is_none_or(|wanted| wanted.keeps(block, &stored))
+                && match &filter.hosts {
+                    HostScope::All => true,
+                    HostScope::Some(table) => block.host_allowed(&stored, |host| table.allows(host)),
+                };
             if !fits {
                 continue;
             }
@@ -350,7 +392,8 @@ impl<'a> Scan<'a> {
             if (self.query.offset..self.end()).contains(&rank) {
                 self.page.rows.push(ItemRow {
                     task: id.clone(),
-                    kind: TaskKind::Url,
+                    kind: task.kind,
+                    mode: task.mode,
                     url: stored.item.url,
                     status,
                     accepted_at: task.accepted_at,

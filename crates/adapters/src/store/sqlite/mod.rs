@@ -10,7 +10,9 @@
 mod apply;
 mod checkpoint;
 mod history;
+mod notices;
 pub(crate) mod reader;
+mod records;
 mod schema;
 mod writer;
 
@@ -23,13 +25,16 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::error::{StoreError, SubmitError};
+use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::history::{HistoryPage, HistoryQuery, TaskRecord};
 use catharsis_core::invalidation::Seq;
-use catharsis_core::plan::Plan;
+use catharsis_core::notice::{Notice, Told, Undelivered};
+use catharsis_core::plan::{Claim, Plan};
 use catharsis_core::ports::{Cursor, Store};
-use catharsis_core::quota::QuotaDay;
+use catharsis_core::quota::{PerKind, QuotaDay};
 use catharsis_core::receipt::Receipt;
+use catharsis_core::record::{Change, Records};
+use catharsis_core::status::StatusView;
 use catharsis_core::task::{AccountId, TaskId};
 use catharsis_core::topology::{Node, NodeId};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -217,7 +222,7 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn submit(&self, plan: Plan) -> Result<(), SubmitError> {
+    async fn submit(&self, plan: Plan) -> Result<TaskId, SubmitError> {
         let mut submission = Submission::new(plan)?;
         let units = room_units(u32::try_from(submission.block_len()).unwrap_or(u32::MAX));
         let units = units.min(self.room_total);
@@ -226,8 +231,41 @@ impl Store for SqliteStore {
         self.ask(|reply| Command::Submit(Box::new(submission), reply)).await
     }
 
-    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerArea<u32>, StoreError> {
+    async fn claimed(
+        &self,
+        account: AccountId,
+        claim: &Claim,
+        since: UnixMillis,
+    ) -> Result<Option<TaskId>, SubmitError> {
+        let claim = claim.clone();
+        self.shared.readers.run(move |connection| notices::claimed(connection, account, &claim, since)).await
+    }
+
+    async fn quota_used(&self, account: AccountId, day: QuotaDay) -> Result<PerKind<PerArea<u32>>, StoreError> {
         self.shared.readers.run(move |connection| apply::quota_used(connection, account, day)).await
+    }
+
+    async fn records(&self) -> Result<Records, StoreError> {
+        self.shared.readers.run(records::all).await
+    }
+
+    async fn change(&self, generation: u64, changes: Vec<Change>) -> Result<u64, ChangeError> {
+        self.ask(|reply| Command::Change(generation, changes, reply)).await
+    }
+
+    async fn notices_due(&self, view: StatusView, max: u32) -> Result<Vec<Notice>, StoreError> {
+        self.shared.readers.run(move |connection| notices::due(connection, &view, max)).await
+    }
+
+    async fn told(&self, notice: &Notice, told: Told) -> Result<(), StoreError> {
+        let notice = Box::new(notice.clone());
+        self.ask(|reply| Command::Told(notice, told, reply)).await
+    }
+
+    async fn undelivered(&self, account: AccountId, endpoint: &str, max: u32) -> Result<Vec<Undelivered>, StoreError> {
+        let endpoint = endpoint.to_owned();
+        let read = move |connection: &_| notices::undelivered(connection, account, &endpoint, max);
+        self.shared.readers.run(read).await
     }
 
     async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {

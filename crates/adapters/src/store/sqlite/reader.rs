@@ -13,8 +13,8 @@ use catharsis_core::error::{LogError, StoreError};
 use catharsis_core::history::TaskRecord;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::receipt::Receipt;
-use catharsis_core::target::Encode;
-use catharsis_core::task::{AccountId, Task, TaskId};
+use catharsis_core::target::{Encode, Mode};
+use catharsis_core::task::{AccountId, Task, TaskId, TaskKind};
 use catharsis_core::topology::NodeId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::Semaphore;
@@ -107,10 +107,12 @@ pub(super) fn task(connection: &Connection, account: AccountId, id: &TaskId) -> 
         .map_err(|error| io(&error))?;
     let Some(raw) = found else { return Ok(None) };
     let items = Block::parse(&raw.block)?.unpack()?;
+    let (kind, mode) = kind_of(raw.kind)?;
     let task = Task {
         id: id.clone(),
         account,
-        kind: kind_of(raw.kind)?,
+        kind,
+        mode,
         encode: encode_of(raw.encode)?,
         accepted_at: UnixMillis(unsigned(raw.accepted_at)?),
         items: items.into_iter().map(|stored| stored.item).collect(),
@@ -225,6 +227,8 @@ pub(crate) fn log_rows(connection: &Connection, area: Area, after: Seq, max: usi
 #[derive(Debug)]
 pub(crate) struct LoggedTask {
     pub(crate) id: String,
+    pub(crate) kind: TaskKind,
+    pub(crate) mode: Mode,
     pub(crate) encode: Encode,
     pub(crate) accepted_at: UnixMillis,
     pub(crate) block: Vec<u8>,
@@ -246,6 +250,7 @@ pub(crate) fn logged_task(connection: &Connection, row: i64) -> Result<LoggedTas
             })
         })
         .map_err(|error| io(&error))?;
-    kind_of(kind)?;
-    Ok(LoggedTask { id, encode: encode_of(encode)?, accepted_at: UnixMillis(unsigned(accepted_at)?), block })
+    let (kind, mode) = kind_of(kind)?;
+    let accepted_at = UnixMillis(unsigned(accepted_at)?);
+    Ok(LoggedTask { id, kind, mode, encode: encode_of(encode)?, accepted_at, block })
 }

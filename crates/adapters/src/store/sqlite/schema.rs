@@ -9,7 +9,8 @@ use catharsis_core::area::{Area, PerArea};
 use catharsis_core::error::StoreError;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::ports::Membership;
-use catharsis_core::target::Encode;
+use catharsis_core::quota::QuotaKind;
+use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::TaskKind;
 use catharsis_core::topology::FenceStrength;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -25,7 +26,8 @@ const STATEMENTS_KEPT: usize = 48;
 
 /// Each entry brings the schema from the version of its index to the next. `STRICT` everywhere, so
 /// that a column never holds another type than the one named here.
-const MIGRATIONS: [&str; 1] = [r"
+const MIGRATIONS: [&str; 2] = [
+    r"
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,             -- 'log_id': names this log to nodes that remember positions of it
     value TEXT NOT NULL                -- log_id: 32 hexadecimal digits, drawn once
@@ -104,10 +106,54 @@ CREATE TABLE refusal (
     why TEXT NOT NULL,                 -- for people; the receipt holds the code
     PRIMARY KEY (area, seq, node)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    r"
+-- task.kind is now 0: URLs, deleted; 1: directories, deleted; 2: directories, marked stale; 3: URLs, marked stale.
+-- quota_used.kind is now 0: URLs, 1: directories, 2: URLs to prefetch.
+DROP INDEX task_history;
+CREATE INDEX task_history ON task (account, accepted_at, row, items,
+    mainland_first, mainland_count, overseas_first, overseas_count, kind);
+
+CREATE TABLE claim (
+    account INTEGER NOT NULL,          -- as in task
+    token TEXT NOT NULL,               -- the caller's ClientToken
+    digest BLOB NOT NULL,              -- SHA-256 of the call's content
+    task_id TEXT NOT NULL,             -- the task that was accepted under it
+    at INTEGER NOT NULL,               -- milliseconds since 1970 when it was accepted
+    PRIMARY KEY (account, token)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX claim_age ON claim (at);
+
+CREATE TABLE record (
+    kind TEXT NOT NULL,                -- a word: account, user, key, policy, domain, ...
+    id TEXT NOT NULL,                  -- unique within its kind
+    value TEXT NOT NULL,               -- JSON with its version; secrets in it are encrypted
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE record_generation (
+    generation INTEGER NOT NULL        -- sets of changes kept so far; one row
+) STRICT;
+INSERT INTO record_generation (generation) VALUES (0);
+
+CREATE TABLE notice (
+    row INTEGER PRIMARY KEY,           -- order of acceptance
+    account INTEGER NOT NULL,          -- as in task
+    endpoint TEXT NOT NULL,            -- its name within the account
+    task_id TEXT NOT NULL,             -- the task whose end is told
+    accepted_at INTEGER NOT NULL,      -- as in task
+    mainland_last INTEGER NOT NULL,    -- last position of the task in the mainland log, 0 without one
+    overseas_last INTEGER NOT NULL,    -- the same for the overseas log
+    attempts INTEGER NOT NULL,         -- attempts made
+    next_at INTEGER,                   -- milliseconds since 1970, not to be told before; NULL: given up
+    why TEXT NOT NULL DEFAULT ''       -- what happened at the last attempt, for people
+) STRICT;
+CREATE UNIQUE INDEX notice_name ON notice (account, endpoint, task_id);
+CREATE INDEX notice_due ON notice (next_at) WHERE next_at IS NOT NULL;
+",
+];
 
 /// The schema version that this program writes.
-const NEWEST: i32 = 1;
+const NEWEST: i32 = 2;
 
 /// Opens a connection for writing, for reading or for checkpoints; all are set up alike.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -167,16 +213,30 @@ pub(super) const fn area_code(area: Area) -> i64 {
     }
 }
 
-pub(super) const fn kind_code(kind: TaskKind) -> i64 {
-    match kind {
-        TaskKind::Url => 0,
+pub(super) const fn kind_code(kind: TaskKind, mode: Mode) -> i64 {
+    match (kind, mode) {
+        (TaskKind::Url, Mode::Delete) => 0,
+        (TaskKind::Path, Mode::Delete) => 1,
+        (TaskKind::Path, Mode::Expire) => 2,
+        (TaskKind::Url, Mode::Expire) => 3,
     }
 }
 
-pub(super) fn kind_of(code: i64) -> Result<TaskKind, StoreError> {
+pub(super) fn kind_of(code: i64) -> Result<(TaskKind, Mode), StoreError> {
     match code {
-        0 => Ok(TaskKind::Url),
+        0 => Ok((TaskKind::Url, Mode::Delete)),
+        1 => Ok((TaskKind::Path, Mode::Delete)),
+        2 => Ok((TaskKind::Path, Mode::Expire)),
+        3 => Ok((TaskKind::Url, Mode::Expire)),
         _ => Err(damaged("the kind of a task")),
+    }
+}
+
+pub(super) const fn quota_code(kind: QuotaKind) -> i64 {
+    match kind {
+        QuotaKind::Url => 0,
+        QuotaKind::Path => 1,
+        QuotaKind::Push => 2,
     }
 }
 
@@ -251,4 +311,24 @@ pub(super) fn floor(connection: &Connection, area: Area) -> Result<Seq, StoreErr
         connection.prepare_cached("SELECT seq FROM log_floor WHERE area = ?1").map_err(|error| io(&error))?;
     let seq = statement.query_row([area_code(area)], |row| row.get::<_, i64>(0));
     Ok(Seq(unsigned(seq.map_err(|error| io(&error))?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_of_the_first_version_is_brought_up_to_date() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        let first = MIGRATIONS.first().expect("there is a first version");
+        connection.execute_batch(first).expect("the first version's tables");
+        connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a constant");
+        connection.pragma_update(None, "user_version", 1).expect("a constant");
+        let task = "INSERT INTO task VALUES (1, 't', 1, 0, 0, 5, 1, 1, 1, NULL, 0, x'00')";
+        connection.execute(task, []).expect("a task of the first version");
+        migrate(&mut connection).expect("it can be brought up to date");
+        let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a number");
+        let kept: i64 = connection.query_row("SELECT count(*) FROM task", [], |row| row.get(0)).expect("a number");
+        assert_eq!((version, kept), (NEWEST, 1));
+    }
 }

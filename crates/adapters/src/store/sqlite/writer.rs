@@ -12,20 +12,21 @@ use std::sync::Arc;
 
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::error::{StoreError, SubmitError};
+use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
-use catharsis_core::plan::Plan;
+use catharsis_core::notice::{Notice, Told};
+use catharsis_core::plan::{Claim, Plan, Toll};
 use catharsis_core::ports::Cursor;
-use catharsis_core::quota::{Charge, QuotaDay};
 use catharsis_core::receipt::Receipt;
-use catharsis_core::target::Encode;
+use catharsis_core::record::Change;
+use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{AccountId, TaskId, TaskKind};
 use catharsis_core::topology::{Node, NodeId};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
-use super::{Shared, apply, schema};
+use super::{Shared, apply, notices, records, schema};
 use crate::codec::block;
 
 /// Commands of one transaction. More would not make the shared sync noticeably cheaper, but each
@@ -38,7 +39,9 @@ pub(super) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 /// What the writer can be asked.
 #[derive(Debug)]
 pub(super) enum Command {
-    Submit(Box<Submission>, Reply<(), SubmitError>),
+    Submit(Box<Submission>, Reply<TaskId, SubmitError>),
+    Change(u64, Vec<Change>, Reply<u64, ChangeError>),
+    Told(Box<Notice>, Told, Reply<(), StoreError>),
     Advance(Box<Receipt>, Reply<(), StoreError>),
     Cursors(Vec<Arc<Node>>, Reply<Vec<Cursor>, StoreError>),
     Joined(NodeId, Area, Seq, Reply<(), StoreError>),
@@ -59,22 +62,23 @@ pub(super) struct Submission {
     pub(super) id: TaskId,
     pub(super) account: AccountId,
     pub(super) kind: TaskKind,
+    pub(super) mode: Mode,
     pub(super) encode: Encode,
     pub(super) accepted_at: UnixMillis,
     pub(super) items: u64,
     /// Items in each area.
     pub(super) counts: PerArea<u64>,
     pub(super) block: Vec<u8>,
-    pub(super) day: QuotaDay,
-    pub(super) charge: Charge,
-    pub(super) quota: PerArea<u32>,
+    pub(super) toll: Toll,
+    pub(super) claim: Option<Claim>,
+    pub(super) notify: Vec<Box<str>>,
     /// Its share of the queue's room, free again when it is answered.
     room: Option<OwnedSemaphorePermit>,
 }
 
 impl Submission {
     pub(super) fn new(plan: Plan) -> Result<Self, StoreError> {
-        let Plan { task, day, charge, quota } = plan;
+        let Plan { task, toll, claim, notify } = plan;
         let count = |area: Area| {
             let there = task.items.iter().filter(|item| item.areas.contains(area));
             there.count() as u64
@@ -86,11 +90,12 @@ impl Submission {
             id: task.id,
             account: task.account,
             kind: task.kind,
+            mode: task.mode,
             encode: task.encode,
             accepted_at: task.accepted_at,
-            day,
-            charge,
-            quota,
+            toll,
+            claim,
+            notify,
             room: None,
         })
     }
@@ -225,6 +230,14 @@ fn execute(
             let done = tx.map(|tx| apply::submit(tx, &submission, positions));
             // The submission's room in the queue is freed with it, after the answer.
             settle(done, reply, answers, Some(submission))
+        }
+        Command::Change(generation, changes, reply) => {
+            let done = tx.map(|tx| records::change(tx, generation, &changes));
+            settle(done, reply, answers, None)
+        }
+        Command::Told(notice, told, reply) => {
+            let done = tx.map(|tx| notices::told(tx, &notice, &told));
+            settle(done, reply, answers, None)
         }
         Command::Advance(receipt, reply) => {
             let done = tx.map(|tx| apply::advance(tx, &receipt));
