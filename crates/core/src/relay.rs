@@ -230,9 +230,24 @@ impl Worker {
         Ok(upto)
     }
 
-    /// Tells the node until every invalidation of the batch is settled there.
+    /// Tells the node until every invalidation of the batch is settled there. Counts the attempts.
     async fn deliver(&self, batch: &[Invalidation]) -> Result<(Vec<Settled>, u32), Stopped> {
         let merged = coalesce(batch);
+        let (mut outcomes, mut attempts) = self.deliver_merged(batch, &merged).await?;
+        // A node that cannot forget a directory still can the URLs for which it stood.
+        let alone = lost_with_a_directory(batch, &merged, &outcomes);
+        if !alone.is_empty() {
+            let urls: Vec<Invalidation> = alone.iter().map(|at| batch[*at].clone()).collect();
+            let (of_urls, more) = self.deliver_merged(&urls, &coalesce(&urls)).await?;
+            for (at, outcome) in alone.into_iter().zip(of_urls) {
+                outcomes[at] = outcome;
+            }
+            attempts = attempts.max(more);
+        }
+        Ok((outcomes, attempts))
+    }
+
+    async fn deliver_merged(&self, batch: &[Invalidation], merged: &Coalesced) -> Result<(Vec<Settled>, u32), Stopped> {
         let mut settled: Vec<Option<Settled>> = vec![None; merged.distinct.len()];
         let mut attempt = 0;
         loop {
@@ -245,7 +260,7 @@ impl Worker {
             match (trouble, complete(&settled)) {
                 (None, Some(all)) => {
                     self.relay.board.untroubled(&self.node.id);
-                    return Ok((spread(&merged, &all), attempt));
+                    return Ok((spread(merged, &all), attempt));
                 }
                 (trouble, _) => {
                     self.unreachable(trouble.unwrap_or(Unreachable::Closed), attempt);
@@ -371,6 +386,15 @@ impl Worker {
 
 fn complete(settled: &[Option<Settled>]) -> Option<Vec<Settled>> {
     settled.iter().cloned().collect()
+}
+
+/// Positions in the batch of what was refused only in the name of a directory.
+fn lost_with_a_directory(batch: &[Invalidation], merged: &Coalesced, outcomes: &[Settled]) -> Vec<usize> {
+    let is_lost = |at: &usize| {
+        let representative = merged.distinct[merged.stands_for[*at]];
+        batch[representative].target != batch[*at].target && matches!(outcomes[*at], Settled::Refused(_))
+    };
+    (0..batch.len()).filter(is_lost).collect()
 }
 
 /// One outcome for each invalidation of the batch, from those of its representatives.

@@ -196,7 +196,7 @@ impl WatchedStore {
                 .unwrap_or_else(Instant::now);
             let times: Vec<Instant> = forgotten
                 .iter()
-                .filter(|it| it.target == invalidation.target || *it.target == Target::Everything)
+                .filter(|it| forgets(&it.target, &invalidation.target))
                 .map(|it| it.at)
                 .filter(|at| *at >= accepted)
                 .collect();
@@ -299,5 +299,14 @@ impl Store for WatchedStore {
     async fn advance(&self, receipt: Receipt) -> Result<(), StoreError> {
         self.check(&receipt).await;
         self.write(|| self.store.advance(receipt.clone())).await
+    }
+}
+
+/// Whether a cache that forgot `forgotten` no longer has `target` either.
+fn forgets(forgotten: &Target, target: &Target) -> bool {
+    match (forgotten, target) {
+        (Target::Everything, _) => true,
+        (Target::Prefix(prefix), Target::Url(url)) => prefix.covers(url),
+        (Target::Prefix(_) | Target::Url(_), _) => forgotten == target,
     }
 }
