@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use catharsis_adapters::purger::edge::{EdgePurger, EdgePurgerError};
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
-use catharsis_core::invalidation::Seq;
+use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Unreachable};
+use catharsis_core::target::{CachePrefix, Encode, Target};
 use catharsis_edge::protocol::{InvalidationsRequest, InvalidationsResponse, WireOutcome, WireSeq, WireTarget};
 use catharsis_testkit::conformance::invalidation;
 use http::{Request, Response, StatusCode};
@@ -45,6 +46,7 @@ async fn control(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, In
     assert_eq!(order.log().as_str(), "log-1");
     let path = |target: &WireTarget| match target {
         WireTarget::Url(url) => url.paths()[0].as_str().to_owned(),
+        WireTarget::Prefix(prefix) => prefix.paths()[0].as_str().to_owned(),
         WireTarget::Everything => "/there".to_owned(),
     };
     let mut outcomes: Vec<WireOutcome> = Vec::new();
@@ -76,6 +78,17 @@ async fn each_invalidation_of_a_batch_gets_its_own_outcome() {
     assert_eq!(purger.everything(Seq(9)).await, Outcome::Applied);
     let many: Vec<_> = (1..=1_300).map(|seq| invalidation(seq, "http://a.test/there")).collect();
     assert_eq!(purger.apply(&many).await, vec![Outcome::Applied; 1_300]);
+}
+
+#[tokio::test]
+async fn directory_is_sent_beside_urls() {
+    let purger = purger(edge().await, "right");
+    let directory = CachePrefix::parse("https://a.test/there/", Encode::AsSubmitted).expect("a valid directory");
+    let batch = [
+        invalidation(1, "http://a.test/not"),
+        Invalidation { target: Target::Prefix(directory).into(), ..invalidation(2, "http://a.test/") },
+    ];
+    assert_eq!(purger.apply(&batch).await, [Outcome::Absent, Outcome::Applied]);
 }
 
 #[tokio::test]

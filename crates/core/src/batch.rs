@@ -217,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_invalidation_is_represented_by_one_that_does_for_it(
+        fn every_invalidation_is_represented_by_an_equal_or_stronger_one(
             list in prop::collection::vec((target(), any::<bool>(), 1u64..30), 0..40)
         ) {
             let mode = |delete: bool| if delete { Mode::Delete } else { Mode::Expire };

@@ -310,14 +310,13 @@ pub fn prefix_covers(prefix: &str, target: &str) -> bool {
         .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
-/// The spellings of all directories that cover a request target, shortest first: its path up to
-/// each `/`, without and with that `/`, and the whole path without its query.
-pub fn prefixes_of(target: &str) -> impl Iterator<Item = &str> {
-    let path = &target[..target.find('?').unwrap_or(target.len())];
-    let bytes = path.as_bytes();
-    let is_border = |end: usize| bytes[end - 1] == b'/' || bytes.get(end).is_none_or(|next| *next == b'/');
-    // A border lies beside a `/` or at the end, hence between characters.
-    (1..=path.len()).filter(move |end| is_border(*end)).map(|end| &path[..end])
+/// Where in a request target the directories end that cover it, ascending: beside each `/` of its
+/// path, and at the end of the path. A directory covers the target exactly when it is what stands
+/// before one of these ends.
+pub fn prefix_ends(target: &[u8]) -> impl Iterator<Item = usize> {
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let is_end = |end: &usize| path[end - 1] == b'/' || path.get(*end).is_none_or(|next| *next == b'/');
+    (1..=path.len()).filter(is_end)
 }
 
 /// The spellings of a URL's path and query that go into request lines.
@@ -590,8 +589,9 @@ mod tests {
             prefix in "(/[ab]{0,2}){1,3}",
             target in "(/[ab]{0,2}){1,4}(\\?[ab/]{0,3})?",
         ) {
-            prop_assert_eq!(prefixes_of(&target).any(|it| it == prefix), prefix_covers(&prefix, &target));
-            prop_assert!(prefixes_of(&target).is_sorted_by(|a, b| a.len() < b.len()));
+            let mut directories = prefix_ends(target.as_bytes()).map(|end| &target[..end]);
+            prop_assert_eq!(directories.any(|it| it == prefix), prefix_covers(&prefix, &target));
+            prop_assert!(prefix_ends(target.as_bytes()).is_sorted_by(|a, b| a < b));
         }
 
         #[test]

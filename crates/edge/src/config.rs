@@ -20,7 +20,8 @@ pub const MEMORY_BYTES: u64 = 256 << 20;
 /// Largest object that is cached, default: 8 MiB. A cache of 256 MiB then holds at least 32 of them.
 pub const OBJECT_BYTES_MAX: usize = 8 << 20;
 
-/// URLs that the fence keeps marked, default. About 80 bytes each, so at most 80 MB.
+/// URLs and directories that the fence keeps marked, default. A URL takes about 80 bytes, a directory
+/// about 140, so at most 140 MB.
 pub const MARKS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
 
 /// Client connections at a time, default. Each costs a file descriptor and some 20 KB.
@@ -94,7 +95,7 @@ pub struct EdgeConfig {
     pub routes: Vec<Route>,
     /// Memory for cached objects in bytes, headers included. Default [`MEMORY_BYTES`].
     pub memory_bytes: u64,
-    /// URLs that the fence keeps marked. Default [`MARKS_MAX`].
+    /// URLs and directories that the fence keeps marked. Default [`MARKS_MAX`].
     pub marks_max: NonZeroUsize,
     /// Largest body that is cached, in bytes; at most half of the memory. Default
     /// [`OBJECT_BYTES_MAX`]. Larger ones pass through.

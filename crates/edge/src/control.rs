@@ -152,6 +152,8 @@ impl Control {
         let mut found = purges.iter().zip(&applied.points).map(|(purge, point)| match (purge.scope, purge.mode) {
             (Scope::Url(url), Mode::Delete) => self.store.remove(url, *point),
             (Scope::Url(url), Mode::Expire) => self.store.outdate(url, *point),
+            // Nothing is looked for, so that it costs the same whatever is held: see `storage`.
+            (Scope::Prefix(_), Mode::Delete | Mode::Expire) => true,
             // Walks all that is held: other requests of this thread go on meanwhile.
             (Scope::Everything, Mode::Delete) => block_in_place(|| self.store.remove_everything(*point)),
             (Scope::Everything, Mode::Expire) => block_in_place(|| self.store.outdate_everything(*point)),
@@ -167,6 +169,10 @@ impl Control {
     fn scopes(&self, target: &WireTarget) -> Vec<Scope> {
         match target {
             WireTarget::Everything => vec![Scope::Everything],
+            WireTarget::Prefix(prefix) => {
+                let key = |path: &str| self.hasher.prefix(prefix.host(), path.as_bytes());
+                prefix.paths().iter().map(|it| Scope::Prefix(key(it.as_str()))).collect()
+            }
             WireTarget::Url(url) => {
                 let key = |path: &str| -> UrlKey { self.hasher.url(url.host(), path.as_bytes()) };
                 url.paths().iter().map(|it| Scope::Url(key(it.as_str()))).collect()

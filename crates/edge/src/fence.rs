@@ -1,9 +1,11 @@
 //! The exact fence: which copies may still be used after a purge.
 //!
 //! What this is: the position in the log, and marks that keep the newest position purged of each
-//! URL and of everything. Each copy carries the [`Stamp`] that was read before its fetch began; a
-//! copy whose stamp is older than a mark that names it is refused (`Delete`) or revalidated first
-//! (`Expire`). The fence refuses *use*, so it holds for stored copies and fetches under way alike.
+//! URL, of each directory and of everything. Each copy carries the [`Stamp`] that was read before its
+//! fetch began; a copy whose stamp is older than a mark that names it is refused (`Delete`) or
+//! revalidated first (`Expire`). The fence refuses *use*, so it holds for stored copies and fetches
+//! under way alike, and a purge of a directory costs the same however much lies below it: whoever
+//! looks a copy up looks for the directories of its URL, and only while one of its host is marked.
 //!
 //! What this is not: storage. Nothing is removed here.
 //!
@@ -33,7 +35,7 @@ use std::sync::{PoisonError, RwLock};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::target::Mode;
 
-pub use crate::key::UrlKey;
+pub use crate::key::{HostKey, PrefixKey, RequestUrl, UrlKey};
 use crate::protocol::LogId;
 
 /// When a fetch began, as a point on the fence's line.
@@ -69,6 +71,8 @@ pub enum Verdict {
 pub enum Scope {
     /// One URL.
     Url(UrlKey),
+    /// All URLs at and below a directory.
+    Prefix(PrefixKey),
     /// Everything.
     Everything,
 }
@@ -117,7 +121,7 @@ pub struct FenceStatus {
     pub log: Option<LogId>,
     /// The position there.
     pub position: Seq,
-    /// URLs marked.
+    /// URLs and directories marked.
     pub marks: usize,
 }
 
@@ -150,6 +154,10 @@ impl Mark {
     fn newest(self) -> Stamp {
         self.delete.max(self.expire)
     }
+
+    fn or(self, other: Self) -> Self {
+        Self { delete: self.delete.max(other.delete), expire: self.expire.max(other.expire) }
+    }
 }
 
 #[derive(Debug)]
@@ -159,14 +167,20 @@ struct Marks {
     base: u64,
     everything: Mark,
     floor: Stamp,
-    urls: HashMap<UrlKey, Mark>,
+    /// Of URLs and of directories, whose keys never meet.
+    named: HashMap<UrlKey, Mark>,
+    /// Which of them are directories, and of which host.
+    directories: HashMap<UrlKey, HostKey>,
+    /// How many directories of a host are marked; a host without is not here.
+    hosts: HashMap<HostKey, usize>,
     /// The same marks by [`Mark::newest`]: the first is the next to go.
     by_age: BTreeSet<(Stamp, UrlKey)>,
     max: usize,
 }
 
 impl Fence {
-    /// A fence that keeps at most `marks_max` URLs marked, each about 80 bytes.
+    /// A fence that keeps at most `marks_max` URLs and directories marked, each about 80 bytes; a
+    /// directory takes some 60 more.
     #[must_use]
     pub fn new(marks_max: NonZeroUsize) -> Self {
         Self {
@@ -177,7 +191,9 @@ impl Fence {
                 base: 0,
                 everything: Mark::default(),
                 floor: Stamp::OLDEST,
-                urls: HashMap::new(),
+                named: HashMap::new(),
+                directories: HashMap::new(),
+                hosts: HashMap::new(),
                 by_age: BTreeSet::new(),
                 max: marks_max.get(),
             }),
@@ -201,7 +217,7 @@ impl Fence {
 
     /// What may be done with a copy of `url` stamped `stamp`. While nothing at all was purged since
     /// `seen` it costs one atomic load.
-    pub fn verdict(&self, url: UrlKey, stamp: Stamp, seen: &Seen) -> Verdict {
+    pub fn verdict(&self, url: &RequestUrl, stamp: Stamp, seen: &Seen) -> Verdict {
         #[cfg(test)]
         if self.blind {
             return Verdict::Keep;
@@ -220,9 +236,10 @@ impl Fence {
         verdict
     }
 
-    /// The newest purge that names `url`: a fetch with an older stamp is not worth waiting for.
+    /// The newest purge that names `url` or a directory above it: a fetch with an older stamp is not
+    /// worth waiting for.
     #[must_use]
-    pub fn newest(&self, url: UrlKey) -> Stamp {
+    pub fn newest(&self, url: &RequestUrl) -> Stamp {
         #[cfg(test)]
         if self.blind {
             return Stamp::OLDEST;
@@ -269,7 +286,7 @@ impl Fence {
         FenceStatus {
             log: marks.log.clone(),
             position: Seq(self.position.load(Ordering::Acquire) - marks.base),
-            marks: marks.urls.len(),
+            marks: marks.named.len(),
         }
     }
 
@@ -281,20 +298,30 @@ impl Fence {
 }
 
 impl Marks {
-    fn verdict(&self, url: UrlKey, stamp: Stamp) -> Verdict {
-        let mark = self.urls.get(&url).copied().unwrap_or_default();
-        if stamp < mark.delete.max(self.everything.delete).max(self.floor) {
+    fn verdict(&self, url: &RequestUrl, stamp: Stamp) -> Verdict {
+        let mark = self.of(url);
+        if stamp < mark.delete.max(self.floor) {
             Verdict::Refuse
-        } else if stamp < mark.expire.max(self.everything.expire) {
+        } else if stamp < mark.expire {
             Verdict::Expire
         } else {
             Verdict::Keep
         }
     }
 
-    fn newest(&self, url: UrlKey) -> Stamp {
-        let mark = self.urls.get(&url).copied().unwrap_or_default();
-        mark.newest().max(self.everything.newest()).max(self.floor)
+    fn newest(&self, url: &RequestUrl) -> Stamp {
+        self.of(url).newest().max(self.floor)
+    }
+
+    /// The newest purges that concern a URL, whatever they named.
+    fn of(&self, url: &RequestUrl) -> Mark {
+        let named = |key: UrlKey| self.named.get(&key).copied().unwrap_or_default();
+        let mark = self.everything.or(named(url.key()));
+        // The URL's directories are worth their hashing only when one of them may be marked.
+        if self.hosts.is_empty() || !self.hosts.contains_key(&url.host()) {
+            return mark;
+        }
+        url.directories().map(named).fold(mark, Mark::or)
     }
 
     fn mark(&mut self, scope: Scope, point: Stamp, mode: Mode) {
@@ -304,24 +331,30 @@ impl Marks {
                 self.drop_implied();
             }
             // Older than what is refused anyway: it would say nothing, and cost a place.
-            Scope::Url(_) if point <= self.implied() => {}
-            Scope::Url(url) => self.mark_url(url, point, mode),
+            Scope::Url(_) | Scope::Prefix(_) if point <= self.implied() => {}
+            Scope::Url(url) => self.mark_named(url, point, mode),
+            Scope::Prefix(PrefixKey { host, directory }) => {
+                if self.directories.insert(directory, host).is_none() {
+                    *self.hosts.entry(host).or_default() += 1;
+                }
+                self.mark_named(directory, point, mode);
+            }
         }
     }
 
-    fn mark_url(&mut self, url: UrlKey, point: Stamp, mode: Mode) {
-        let mark = self.urls.entry(url).or_default();
+    fn mark_named(&mut self, key: UrlKey, point: Stamp, mode: Mode) {
+        let mark = self.named.entry(key).or_default();
         let before = mark.newest();
         mark.raise(point, mode);
         let after = mark.newest();
-        self.by_age.remove(&(before, url));
-        self.by_age.insert((after, url));
-        while self.urls.len() > self.max {
-            // As many as `urls`, so there is a first.
-            let Some((oldest, url)) = self.by_age.pop_first() else {
+        self.by_age.remove(&(before, key));
+        self.by_age.insert((after, key));
+        while self.named.len() > self.max {
+            // As many as `named`, so there is a first.
+            let Some((oldest, key)) = self.by_age.pop_first() else {
                 break;
             };
-            self.urls.remove(&url);
+            self.forget(key);
             self.floor = self.floor.max(oldest);
         }
     }
@@ -333,12 +366,26 @@ impl Marks {
 
     fn drop_implied(&mut self) {
         let implied = self.implied();
-        while let Some(&(point, url)) = self.by_age.first() {
+        while let Some(&(point, key)) = self.by_age.first() {
             if point > implied {
                 break;
             }
             self.by_age.pop_first();
-            self.urls.remove(&url);
+            self.forget(key);
+        }
+    }
+
+    /// To be called for a mark that is no longer in `by_age`.
+    fn forget(&mut self, key: UrlKey) {
+        self.named.remove(&key);
+        let Some(host) = self.directories.remove(&key) else {
+            return;
+        };
+        if let Some(count) = self.hosts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&host);
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use quick_cache::Weighter;
 
-use crate::fence::{Seen, Stamp, UrlKey};
+use crate::fence::{RequestUrl, Seen, Stamp, UrlKey};
 use crate::fill::{Fill, Reader};
 
 /// Memory counted for a copy besides its body, names and values.
@@ -133,7 +133,7 @@ impl Weighter<UrlKey, Arc<Entry>> for ByBytes {
 #[derive(Debug)]
 pub(crate) struct Fetch {
     pub(crate) id: u64,
-    pub(crate) url: UrlKey,
+    pub(crate) url: Arc<RequestUrl>,
     pub(crate) slot: Option<HashBinary>,
     pub(crate) head: Head,
     pub(crate) stamp: Stamp,

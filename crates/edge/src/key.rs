@@ -1,15 +1,19 @@
-//! What a cached object is called.
+//! What a cached object is called, and the directories above it.
 //!
-//! What this is: the hash of host, path and query. The scheme is no part of it.
+//! What this is: the hash of host, path and query, and the hashes of host and directory. The scheme
+//! is no part of them.
 //!
-//! Invariant: a request and a purge of the same URL meet in one key, and nobody outside can
-//! construct two URLs that do: the hash is keyed with chance drawn at the start.
+//! Invariant: a request and a purge of the same URL meet in one key, and so do a request and a purge
+//! of a directory that covers it. Nobody outside can construct two names that meet otherwise: the
+//! hash is keyed with chance drawn at the start, and URLs and directories begin it differently.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher as _, RandomState};
+
+use catharsis_core::target::prefix_ends;
 
 use crate::protocol::KeyHost;
 
-/// A URL: 128 keyed bits.
+/// The name of a URL or of a directory: 128 keyed bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UrlKey(pub(crate) u128);
 
@@ -23,6 +27,48 @@ impl UrlKey {
     }
 }
 
+/// The name of a host: 64 keyed bits. It only tells where looking for directories is worthwhile, so
+/// two hosts that met would cost time and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HostKey(u64);
+
+/// The name of a directory, and its host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixKey {
+    pub(crate) host: HostKey,
+    pub(crate) directory: UrlKey,
+}
+
+/// A URL that is asked for: its key, and what the keys of the directories above it are made from.
+///
+/// Those are worked out only when a directory of the host is marked.
+#[derive(Debug)]
+pub struct RequestUrl {
+    key: UrlKey,
+    host: KeyHost,
+    path: Box<[u8]>,
+    hasher: Hasher,
+}
+
+impl RequestUrl {
+    /// Its key.
+    #[must_use]
+    pub const fn key(&self) -> UrlKey {
+        self.key
+    }
+
+    /// The key of its host.
+    #[must_use]
+    pub fn host(&self) -> HostKey {
+        self.hasher.host(&self.host)
+    }
+
+    /// The keys of all directories that cover it, in time linear in its length.
+    pub fn directories(&self) -> impl Iterator<Item = UrlKey> {
+        self.hasher.directories(&self.host, &self.path)
+    }
+}
+
 /// Two independently keyed SipHashes make up a key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hasher {
@@ -30,18 +76,59 @@ pub(crate) struct Hasher {
     low: RandomState,
 }
 
+/// What the hash of a directory begins with: no host does.
+const DIRECTORY: u8 = b'/';
+
 impl Hasher {
-    /// The key of a URL: host in key form, path and query byte for byte.
+    /// A URL: host in key form, path and query byte for byte.
+    pub(crate) fn request(&self, host: KeyHost, path: &[u8]) -> RequestUrl {
+        RequestUrl { key: self.url(&host, path), host, path: path.into(), hasher: self.clone() }
+    }
+
+    /// The key of a URL.
     pub(crate) fn url(&self, host: &KeyHost, path: &[u8]) -> UrlKey {
         // Both parts hash with their length or an end mark, so their border is part of the hash.
         let url = (host.as_str(), path);
         UrlKey((u128::from(self.high.hash_one(url)) << 64) | u128::from(self.low.hash_one(url)))
+    }
+
+    /// The key of a directory.
+    pub(crate) fn prefix(&self, host: &KeyHost, path: &[u8]) -> PrefixKey {
+        // The longest directory that covers it is the path itself.
+        let directory = self.directories(host, path).last().unwrap_or_else(|| self.url(host, path));
+        PrefixKey { host: self.host(host), directory }
+    }
+
+    fn host(&self, host: &KeyHost) -> HostKey {
+        HostKey(self.high.hash_one(host.as_str()))
+    }
+
+    fn directories(&self, host: &KeyHost, path: &[u8]) -> impl Iterator<Item = UrlKey> {
+        let [mut high, mut low] = [&self.high, &self.low].map(|it| {
+            let mut state = it.build_hasher();
+            state.write_u8(DIRECTORY);
+            host.as_str().hash(&mut state);
+            state
+        });
+        let mut done = 0;
+        prefix_ends(path).map(move |end| {
+            // A path is hashed in the same pieces wherever it ends, so a directory gets the same
+            // key below whatever URL.
+            for state in [&mut high, &mut low] {
+                state.write(&path[done..end]);
+            }
+            done = end;
+            UrlKey((u128::from(high.finish()) << 64) | u128::from(low.finish()))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use catharsis_core::target::prefix_covers;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -56,6 +143,22 @@ mod tests {
         assert_ne!(key("a.test:8080", "/x?b=1"), base);
         for other in ["/x?b=2", "/X?b=1", "/x?b=1&", "/%78?b=1", "//x?b=1"] {
             assert_ne!(key("a.test", other), base, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn url_meets_the_directories_that_cover_it_and_no_others(
+            (host, prefix) in ("[ab]", "(/[ab]{0,2}){1,3}"),
+            (other, target) in ("[ab]", "(/[ab]{0,2}){1,4}(\\?[ab/]{0,3})?"),
+        ) {
+            let hasher = Hasher::default();
+            let prefix_key = hasher.prefix(&KeyHost::parse(&host).unwrap(), prefix.as_bytes());
+            let url = hasher.request(KeyHost::parse(&other).unwrap(), target.as_bytes());
+            let covers = host == other && prefix_covers(&prefix, &target);
+            prop_assert_eq!(url.directories().any(|it| it == prefix_key.directory), covers);
+            prop_assert!(!url.directories().any(|it| it == url.key()), "a directory is no URL");
+            prop_assert_eq!(prefix_key.host == url.host(), host == other);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! begun before it.
 //!
 //! Invariant: nobody waits for a fetch that the fence refuses: a lock whose writer's stamp is older
-//! than the newest purge of its URL is replaced, and the newcomer fetches. The old writer keeps its
+//! than the newest purge of its URL, or of a directory above it, is replaced, and the newcomer fetches. The old writer keeps its
 //! permit and those who were already waiting; when it lets go it removes its own lock only.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use pingora_cache::CacheKey;
 use pingora_cache::key::CacheHashKey;
 use pingora_cache::lock::{CacheKeyLock, LockStatus, LockStub, Locked, WritePermit};
 
-use crate::fence::{Fence, Stamp, UrlKey};
+use crate::fence::{Fence, RequestUrl, Stamp};
 use crate::ticket::Ticket;
 
 const SHARDS: usize = 16;
@@ -54,7 +54,7 @@ impl FencedLock {
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_worth_waiting(&self, lock: &LockStub, url: UrlKey) -> bool {
+    fn is_worth_waiting(&self, lock: &LockStub, url: &RequestUrl) -> bool {
         let writer = lock.0.extensions().get::<Writer>();
         lock.0.lock_status() == LockStatus::Waiting && writer.is_some_and(|it| it.stamp >= self.fence.newest(url))
     }
@@ -62,12 +62,13 @@ impl FencedLock {
 
 impl CacheKeyLock for FencedLock {
     fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
-        let (url, stamp) = Ticket::of(key)
-            .map_or_else(|| (UrlKey::from_bytes(key.primary_bin()), Stamp::OLDEST), |it| (it.url(), it.stamp()));
+        // A key that was made elsewhere names no URL: its request waits for nobody, nor anybody for it.
+        let ticket = Ticket::of(key);
+        let stamp = ticket.map_or(Stamp::OLDEST, Ticket::stamp);
         let hash = u128::from_be_bytes(key.combined_bin());
         let mut shard = self.shard(hash);
         if let Some(lock) = shard.get(&hash)
-            && self.is_worth_waiting(lock, url)
+            && ticket.is_some_and(|it| self.is_worth_waiting(lock, it.url()))
         {
             return Locked::Read(lock.read_lock());
         }
@@ -114,12 +115,12 @@ mod tests {
 
     use super::*;
     use crate::fence::{Purge, Scope};
-    use crate::protocol::LogId;
+    use crate::key::Hasher;
+    use crate::protocol::{KeyHost, LogId};
 
-    const URL: UrlKey = UrlKey(7);
-
-    fn key(fence: &Fence) -> CacheKey {
-        let key = Ticket::cache_key(URL);
+    fn key(fence: &Fence, hasher: &Hasher) -> CacheKey {
+        let url = hasher.request(KeyHost::parse("a.test").unwrap(), b"/dir/x");
+        let key = Ticket::cache_key(Arc::new(url));
         Ticket::of(&key).unwrap().set_stamp(fence.stamp());
         key
     }
@@ -131,22 +132,30 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nobody_waits_for_a_purged_fetch_and_its_end_frees_nobody_elses_lock() {
+    fn nobody_waits_after(purge: impl FnOnce(&Hasher, &KeyHost) -> Scope) {
+        let hasher = Hasher::default();
         let fence = Arc::new(Fence::new(NonZeroUsize::MIN));
         let lock = FencedLock::new(Arc::clone(&fence), Duration::from_secs(60));
-        let old_key = key(&fence);
+        let key = || key(&fence, &hasher);
+        let old_key = key();
         let old = write(lock.lock(&old_key, false));
-        assert!(!lock.lock(&key(&fence), false).is_write(), "before the purge it is worth waiting");
+        assert!(!lock.lock(&key(), false).is_write(), "before the purge it is worth waiting");
 
-        let purge = Purge { seq: Seq(1), scope: Scope::Url(URL), mode: Mode::Delete };
+        let scope = purge(&hasher, &KeyHost::parse("a.test").unwrap());
+        let purge = Purge { seq: Seq(1), scope, mode: Mode::Delete };
         fence.apply(&LogId::new("l").unwrap(), Seq(1), &[purge]).unwrap();
-        let new_key = key(&fence);
+        let new_key = key();
         let new = write(lock.lock(&new_key, false));
         lock.release(&old_key, old, LockStatus::Done);
-        assert!(!lock.lock(&key(&fence), false).is_write(), "the new fetch still is");
+        assert!(!lock.lock(&key(), false).is_write(), "the new fetch still is");
         lock.release(&new_key, new, LockStatus::Done);
         let next = write(lock.lock(&new_key, false));
         lock.release(&new_key, next, LockStatus::Done);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_purged_fetch_and_its_end_frees_nobody_elses_lock() {
+        nobody_waits_after(|hasher, host| Scope::Url(hasher.url(host, b"/dir/x")));
+        nobody_waits_after(|hasher, host| Scope::Prefix(hasher.prefix(host, b"/dir")));
     }
 }

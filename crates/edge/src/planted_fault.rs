@@ -11,7 +11,7 @@ use crate::fence::Fence;
 #[expect(dead_code, unreachable_pub, reason = "shared with the tests of the whole edge, which use all of it")]
 mod support;
 
-use support::{Door, Origin, content_after_a_fetch_that_a_purge_overtook};
+use support::{Door, Origin, Overtaking, content_after_a_fetch_that_a_purge_overtook};
 
 fn edge(origin: &Origin, fence: Fence) -> (RunningEdge, Door) {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -24,14 +24,18 @@ fn edge(origin: &Origin, fence: Fence) -> (RunningEdge, Door) {
 
 #[tokio::test]
 async fn in_flight_test_catches_a_blind_fence() {
-    let origin = Origin::start().await;
-    let (_edge, door) = edge(&origin, Fence::blind(MARKS_MAX));
-    assert_eq!(content_after_a_fetch_that_a_purge_overtook(door, &origin).await, "v1");
+    for purge in [Overtaking::Url, Overtaking::Directory] {
+        let origin = Origin::start().await;
+        let (_edge, door) = edge(&origin, Fence::blind(MARKS_MAX));
+        assert_eq!(content_after_a_fetch_that_a_purge_overtook(door, &origin, purge).await, "v1", "{purge:?}");
+    }
 }
 
 #[tokio::test]
 async fn in_flight_test_passes_with_the_fence() {
-    let origin = Origin::start().await;
-    let (_edge, door) = edge(&origin, Fence::new(MARKS_MAX));
-    assert_eq!(content_after_a_fetch_that_a_purge_overtook(door, &origin).await, "v2");
+    for purge in [Overtaking::Url, Overtaking::Directory] {
+        let origin = Origin::start().await;
+        let (_edge, door) = edge(&origin, Fence::new(MARKS_MAX));
+        assert_eq!(content_after_a_fetch_that_a_purge_overtook(door, &origin, purge).await, "v2", "{purge:?}");
+    }
 }

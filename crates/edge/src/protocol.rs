@@ -56,9 +56,9 @@ pub enum ProtocolError {
     /// No path, or more than [`PATHS_MAX`].
     #[error("a URL has 1 to {PATHS_MAX} paths")]
     Paths,
-    /// A directory, which this version cannot name.
-    #[error("a directory cannot be named")]
-    Prefix,
+    /// A directory with a query.
+    #[error("a directory has no query")]
+    Query,
     /// A position above [`SEQ_MAX`].
     #[error("a position is at most {SEQ_MAX}")]
     Seq,
@@ -296,12 +296,56 @@ impl WireUrl {
     }
 }
 
+/// One directory in all its spellings; on the wire it looks like a URL without a query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WireUrl", into = "WireUrl")]
+pub struct WirePrefix(WireUrl);
+
+impl WirePrefix {
+    /// A directory with 1 to [`PATHS_MAX`] spellings. It covers what
+    /// `catharsis_core::target::CachePrefix` says.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Paths`], [`ProtocolError::Query`].
+    pub fn new(host: KeyHost, paths: Vec<KeyPath>) -> Result<Self, ProtocolError> {
+        WireUrl::new(host, paths)?.try_into()
+    }
+
+    /// The host.
+    #[must_use]
+    pub const fn host(&self) -> &KeyHost {
+        self.0.host()
+    }
+
+    /// Its spellings.
+    #[must_use]
+    pub fn paths(&self) -> &[KeyPath] {
+        self.0.paths()
+    }
+}
+
+impl TryFrom<WireUrl> for WirePrefix {
+    type Error = ProtocolError;
+
+    fn try_from(url: WireUrl) -> Result<Self, ProtocolError> {
+        if url.paths.iter().any(|it| it.as_str().contains('?')) { Err(ProtocolError::Query) } else { Ok(Self(url)) }
+    }
+}
+
+impl From<WirePrefix> for WireUrl {
+    fn from(prefix: WirePrefix) -> Self {
+        prefix.0
+    }
+}
+
 /// What to forget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum WireTarget {
     /// One URL with all its variants.
     Url(WireUrl),
+    /// All URLs at and below a directory.
+    Prefix(WirePrefix),
     /// All that the edge holds.
     Everything,
 }
@@ -334,7 +378,11 @@ impl TryFrom<&Invalidation> for WireInvalidation {
     fn try_from(invalidation: &Invalidation) -> Result<Self, ProtocolError> {
         let target = match &*invalidation.target {
             Target::Everything => WireTarget::Everything,
-            Target::Prefix(_) => return Err(ProtocolError::Prefix),
+            Target::Prefix(prefix) => {
+                let host = KeyHost::parse(&prefix.host_header())?;
+                let paths: Result<_, _> = prefix.request_targets().iter().map(KeyPath::new).collect();
+                WireTarget::Prefix(WirePrefix::new(host, paths?)?)
+            }
             Target::Url(url) => {
                 let host = KeyHost::parse(&url.host_header())?;
                 let paths: Result<_, _> = url.request_targets().iter().map(KeyPath::new).collect();
@@ -435,7 +483,8 @@ impl InvalidationsRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WireOutcome {
-    /// A copy, or a fetch under way, was there and is no longer used.
+    /// A copy, or a fetch under way, was there and is no longer used. Of a directory it is not known
+    /// whether there was one.
     Applied,
     /// There was none.
     Absent,
@@ -503,6 +552,12 @@ mod tests {
                 r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"url":{"host":"www.a.test","paths":["/x","/é"]}}},{"seq":6,"mode":"expire","target":"everything"}]}"#,
             ),
         );
+        check(
+            r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"prefix":{"host":"A.test:80","paths":["/x/"]}}}]}"#,
+            Some(
+                r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"prefix":{"host":"a.test","paths":["/x/"]}}}]}"#,
+            ),
+        );
         check(r#"{"log":"a","upto":0,"invalidations":[]}"#, Some(r#"{"log":"a","upto":0,"invalidations":[]}"#));
     }
 
@@ -523,6 +578,10 @@ mod tests {
             ("7", r#"{"url":{"host":"","paths":["/"]}}"#),
             ("7", r#"{"url":{"host":"a.test","paths":["/"],"more":1}}"#),
             ("7", r#"{"prefix":"/"}"#),
+            ("7", r#"{"prefix":{"host":"a.test","paths":["/?"]}}"#),
+            ("7", r#"{"prefix":{"host":"a.test","paths":[]}}"#),
+            ("7", r#"{"prefix":{"host":"a.test","paths":["/"],"more":1}}"#),
+            ("7", r#"{"host":"a.test"}"#),
         ] {
             check(&one(seq, target), None);
         }

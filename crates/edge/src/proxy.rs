@@ -26,7 +26,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{ProxyHttp, Session};
 
 use crate::config::{EdgeConfig, HostPattern, Upstream};
-use crate::fence::UrlKey;
+use crate::fence::RequestUrl;
 use crate::freshness::{self, Rules};
 use crate::key::Hasher;
 use crate::lock::FencedLock;
@@ -58,7 +58,7 @@ pub(crate) struct EdgeProxy {
 /// What is known about a request.
 #[derive(Debug, Default)]
 pub(crate) struct RequestContext {
-    url: Option<UrlKey>,
+    url: Option<Arc<RequestUrl>>,
     origin: Option<Arc<Origin>>,
     fetch_began: Option<Instant>,
 }
@@ -149,7 +149,7 @@ impl EdgeProxy {
         let host = host_of(request)?;
         ctx.origin = Some(self.routes.of(&host).ok_or(Rejection::Unrouted)?);
         if is_cacheable(request) {
-            ctx.url = Some(self.hasher.url(&host, request.raw_path()));
+            ctx.url = Some(Arc::new(self.hasher.request(host, request.raw_path())));
         }
         Ok(())
     }
@@ -174,7 +174,7 @@ impl ProxyHttp for EdgeProxy {
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
-        if ctx.url.is_some_and(|url| !self.store.is_oversize(url)) {
+        if ctx.url.as_ref().is_some_and(|url| !self.store.is_oversize(url.key())) {
             let mut limits = CacheOptionOverrides::default();
             limits.wait_timeout = Some(self.fetch_timeout);
             session.cache.enable(self.store, None, None, Some(self.lock), Some(limits));
@@ -185,6 +185,7 @@ impl ProxyHttp for EdgeProxy {
     fn cache_key_callback(&self, _: &Session, ctx: &mut RequestContext) -> Result<CacheKey> {
         let url = ctx
             .url
+            .clone()
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "the cache is on for a request without a URL"))?;
         Ok(Ticket::cache_key(url))
     }

@@ -14,6 +14,9 @@
 //!   nothing; its own client gets its body all the same.
 //! - A confirmation (304) changes only the very copy that was looked up.
 //!
+//! A purge of a directory removes nothing: its copies are refused from then on, and leave when they
+//! are replaced or evicted as the least used. Until then they take memory from what is still used.
+//!
 //! Writers of one URL take turns at its shard's lock; readers do not take it while they hit.
 
 use std::any::Any;
@@ -34,7 +37,7 @@ use pingora_core::{Error, ErrorType, Result};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder};
 
-use crate::fence::{Fence, Seen, Stamp, UrlKey, Verdict};
+use crate::fence::{Fence, RequestUrl, Seen, Stamp, UrlKey, Verdict};
 use crate::fill::{Fill, Size};
 use crate::held::{ByBytes, Copy, Entry, Fetch, Head, StoredHit};
 use crate::ticket::Ticket;
@@ -211,7 +214,7 @@ impl Store {
         ticket.set_copy(0);
         let url = ticket.url();
         let slot = key.get_variance_key().copied();
-        let entry = self.cache.get(&url);
+        let entry = self.cache.get(&url.key());
         let copy = entry.as_ref().and_then(|it| it.copy(slot));
         let verdict = copy.map_or(Verdict::Refuse, |it| self.fence.verdict(url, it.stamp, &it.seen));
         if let Some(copy) = copy
@@ -242,9 +245,9 @@ impl Store {
     }
 
     /// Reads along with a fetch under way, when there is one that the fence lets pass.
-    fn join(&self, url: UrlKey, slot: Option<HashBinary>) -> Option<(CacheMeta, HitHandler)> {
-        let shard = self.shard(url);
-        let fetches = shard.get(&url)?.iter().rev();
+    fn join(&self, url: &RequestUrl, slot: Option<HashBinary>) -> Option<(CacheMeta, HitHandler)> {
+        let shard = self.shard(url.key());
+        let fetches = shard.get(&url.key())?.iter().rev();
         let mut usable =
             fetches.filter(|it| it.slot == slot && self.fence.verdict(url, it.stamp, &it.seen) == Verdict::Keep);
         usable.find_map(|it| it.join())
@@ -254,7 +257,7 @@ impl Store {
         let ticket = Ticket::expect(key)?;
         let fetch = Arc::new(Fetch {
             id: self.next_id(),
-            url: ticket.url(),
+            url: Arc::clone(ticket.url()),
             slot: key.get_variance_key().copied(),
             head: Head::of(meta),
             stamp: ticket.stamp(),
@@ -262,8 +265,9 @@ impl Store {
             body: Arc::new(Fill::new(self.object_bytes_max)),
         });
         *ticket.fill() = Some(Arc::clone(&fetch));
-        let mut shard = self.shard(fetch.url);
-        shard.entry(fetch.url).or_default().push(Arc::clone(&fetch));
+        let url = fetch.url.key();
+        let mut shard = self.shard(url);
+        shard.entry(url).or_default().push(Arc::clone(&fetch));
         drop(shard);
         let tag = fetch.id.to_be_bytes();
         Ok(Box::new(StoringFetch { store: self, fetch, tag }))
@@ -273,12 +277,13 @@ impl Store {
     /// there. The shard is locked meanwhile, so a purge either comes first and is seen by the
     /// fence, or comes after and finds the copy.
     fn commit(&self, fetch: &Fetch, body: Bytes) {
-        let mut shard = self.shard(fetch.url);
+        let url = fetch.url.key();
+        let mut shard = self.shard(url);
         leave(&mut shard, fetch);
-        if self.fence.verdict(fetch.url, fetch.stamp, &fetch.seen) == Verdict::Refuse {
+        if self.fence.verdict(&fetch.url, fetch.stamp, &fetch.seen) == Verdict::Refuse {
             return;
         }
-        let entry = self.cache.peek(&fetch.url);
+        let entry = self.cache.peek(&url);
         let mut copies = entry.map(|it| it.copies.clone()).unwrap_or_default();
         if copies.iter().any(|it| it.slot == fetch.slot && it.stamp > fetch.stamp) {
             return;
@@ -297,12 +302,12 @@ impl Store {
             stamp: fetch.stamp,
             seen: Seen::default(),
         }));
-        self.put(fetch.url, copies);
+        self.put(url, copies);
     }
 
     fn confirm(&self, key: &CacheKey, meta: &CacheMeta) -> Result<bool> {
         let ticket = Ticket::expect(key)?;
-        let (url, stamp) = (ticket.url(), ticket.stamp());
+        let (url, stamp) = (ticket.url().key(), ticket.stamp());
         let id = ticket.copy();
         let _order = self.shard(url);
         let Some(entry) = self.cache.peek(&url) else {
@@ -344,10 +349,11 @@ fn detach(shard: &mut Shard, url: UrlKey, point: Stamp) -> bool {
 }
 
 fn leave(shard: &mut Shard, fetch: &Fetch) {
-    if let Some(fetches) = shard.get_mut(&fetch.url) {
+    let url = fetch.url.key();
+    if let Some(fetches) = shard.get_mut(&url) {
         fetches.retain(|it| it.id != fetch.id);
         if fetches.is_empty() {
-            shard.remove(&fetch.url);
+            shard.remove(&url);
         }
     }
 }
@@ -420,8 +426,8 @@ impl HandleMiss for StoringFetch {
             Ok(Size::Kept) => Ok(()),
             Ok(Size::Outgrown) => {
                 // Nobody joins it any more, and the next requests pass through uncached.
-                leave(&mut self.store.shard(self.fetch.url), &self.fetch);
-                self.store.oversize.insert(self.fetch.url, Instant::now());
+                leave(&mut self.store.shard(self.fetch.url.key()), &self.fetch);
+                self.store.oversize.insert(self.fetch.url.key(), Instant::now());
                 Ok(())
             }
             Err(why) => Err(Error::because(ErrorType::WriteError, "storing", why)),
@@ -446,6 +452,6 @@ impl Drop for StoringFetch {
     fn drop(&mut self) {
         // After `finish` both change nothing.
         self.fetch.body.fail();
-        leave(&mut self.store.shard(self.fetch.url), &self.fetch);
+        leave(&mut self.store.shard(self.fetch.url.key()), &self.fetch);
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pingora_cache::CacheKey;
 use pingora_core::{Error, ErrorType, Result};
 
-use crate::fence::{Stamp, UrlKey};
+use crate::fence::{RequestUrl, Stamp};
 use crate::held::Fetch;
 
 /// What one request found and will store: it travels in the extensions of the request's cache key.
@@ -21,7 +21,7 @@ pub(crate) struct Ticket(Arc<TicketState>);
 
 #[derive(Debug)]
 struct TicketState {
-    url: UrlKey,
+    url: Arc<RequestUrl>,
     stamp: AtomicU64,
     /// The copy that was looked up; 0 when there was none.
     copy: AtomicU64,
@@ -29,7 +29,7 @@ struct TicketState {
 }
 
 impl Ticket {
-    fn new(url: UrlKey) -> Self {
+    fn new(url: Arc<RequestUrl>) -> Self {
         Self(Arc::new(TicketState {
             url,
             stamp: AtomicU64::new(Stamp::OLDEST.to_bits()),
@@ -39,9 +39,9 @@ impl Ticket {
     }
 
     /// The cache key of a request for `url`.
-    pub(crate) fn cache_key(url: UrlKey) -> CacheKey {
+    pub(crate) fn cache_key(url: Arc<RequestUrl>) -> CacheKey {
         let mut key = CacheKey::new(Vec::new(), "");
-        key.set_primary_bin_override(url.to_bytes());
+        key.set_primary_bin_override(url.key().to_bytes());
         key.extensions.insert(Self::new(url));
         key
     }
@@ -59,8 +59,8 @@ impl Ticket {
         key.extensions.get::<Self>()
     }
 
-    pub(crate) fn url(&self) -> UrlKey {
-        self.0.url
+    pub(crate) fn url(&self) -> &Arc<RequestUrl> {
+        &self.0.url
     }
 
     pub(crate) fn stamp(&self) -> Stamp {

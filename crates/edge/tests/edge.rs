@@ -10,7 +10,7 @@ use std::time::Duration;
 use catharsis_edge::config::{HostPattern, Route, Secret, Upstream};
 use catharsis_edge::{Edge, EdgeConfig, EdgeError, RunningEdge};
 use http_body_util::BodyExt;
-use support::{Door, Gate, Origin, Page, content_after_a_fetch_that_a_purge_overtook, in_time};
+use support::{Door, Gate, Origin, Overtaking, Page, content_after_a_fetch_that_a_purge_overtook, in_time};
 
 struct Stage {
     origin: Origin,
@@ -78,8 +78,70 @@ async fn one_purge_removes_all_variants() {
 
 #[tokio::test]
 async fn fetch_that_a_purge_overtook_is_not_served_afterwards() {
+    for purge in [Overtaking::Url, Overtaking::Directory] {
+        let Stage { origin, door, edge: _edge } = stage().await;
+        assert_eq!(content_after_a_fetch_that_a_purge_overtook(door, &origin, purge).await, "v2", "{purge:?}");
+    }
+}
+
+#[tokio::test]
+async fn purge_of_a_directory_takes_what_lies_below_it_and_nothing_beside_it() {
     let Stage { origin, door, edge: _edge } = stage().await;
-    assert_eq!(content_after_a_fetch_that_a_purge_overtook(door, &origin).await, "v2");
+    let (below, beside) = (["/img", "/img?q", "/img/", "/img/a", "/img/a/b?c"], ["/img2/a", "/imgs", "/", "/x/img/a"]);
+    for path in below.iter().chain(&beside) {
+        origin.put(path, Page::fresh("v1"));
+        door.get(path).await;
+        origin.put(path, Page::fresh("v2"));
+    }
+    let other = [("host", "b.test")];
+    door.request("GET", "/img/a", &other).await;
+    assert_eq!(door.purge_below(1, "delete", "/img").await, "applied");
+    for path in below {
+        assert_eq!(door.get(path).await.seen(), ("MISS", "v2"), "{path}");
+        assert_eq!(door.get(path).await.seen(), ("HIT", "v2"), "{path}");
+    }
+    for path in beside {
+        assert_eq!(door.get(path).await.seen(), ("HIT", "v1"), "{path}");
+    }
+    assert_eq!(door.request("GET", "/img/a", &other).await.seen(), ("HIT", "v2"), "another host");
+    assert_eq!(door.status().await["marks"], 1, "however much lies below");
+}
+
+#[tokio::test]
+async fn expired_directory_is_confirmed_copy_by_copy() {
+    let Stage { origin, door, edge: _edge } = stage().await;
+    let page =
+        |body: &str, day: u8| Page::fresh(body).header("last-modified", &format!("Mon, 0{day} Jan 2024 00:00:00 GMT"));
+    for path in ["/d/same", "/d/new"] {
+        origin.put(path, page("v1", 1));
+        door.get(path).await;
+    }
+    assert_eq!(door.purge_below(1, "expire", "/d/").await, "applied");
+    origin.put("/d/new", page("v2", 2));
+    let confirmed = door.get("/d/same").await;
+    assert_eq!(confirmed.header("cache-status"), "catharsis-edge; fwd=stale; fwd-status=304; stored");
+    assert_eq!(confirmed.text(), "v1");
+    assert_eq!(origin.asked("/d/same")[1].headers["if-modified-since"], "Mon, 01 Jan 2024 00:00:00 GMT");
+    assert_eq!(door.get("/d/same").await.seen(), ("HIT", "v1"));
+    assert_eq!(door.get("/d/new").await.seen(), ("MISS", "v2"), "it changed");
+    assert_eq!(door.get("/d/new").await.seen(), ("HIT", "v2"));
+}
+
+#[tokio::test]
+async fn request_after_a_purge_of_its_directory_does_not_wait_for_the_old_fetch() {
+    let Stage { origin, door, edge: _edge } = stage().await;
+    for (mode, path, seq) in [("delete", "/d/1", 1), ("expire", "/d/2", 2)] {
+        let gate = Gate::closed();
+        origin.put(path, Page::fresh("v1").held(&gate));
+        let old = door.getting(path);
+        gate.reached(1).await;
+        door.purge_below(seq, mode, "/d").await;
+        origin.put(path, Page::fresh("v2"));
+        assert_eq!(door.get(path).await.seen(), ("MISS", "v2"), "{mode}, while the old fetch is held");
+        gate.open();
+        assert_eq!(old.await.expect("no panic").text(), "v1");
+        assert_eq!(door.get(path).await.seen(), ("HIT", "v2"), "{mode}");
+    }
 }
 
 /// Two fetches, one from each side of a purge, end in either order.

@@ -174,7 +174,9 @@ async fn answer(State(pages): State<Pages>, request: Request) -> Response {
     }
     let etag = page.headers.iter().find(|(name, _)| name == "etag").map(|(_, it)| it.as_str());
     let wanted = request.headers().get("if-none-match").and_then(|it| it.to_str().ok());
-    if etag.is_some() && etag == wanted {
+    let modified = page.headers.iter().find(|(name, _)| name == "last-modified").map(|(_, it)| it.as_str());
+    let since = request.headers().get("if-modified-since").and_then(|it| it.to_str().ok());
+    if (etag.is_some() && etag == wanted) || (modified.is_some() && modified == since) {
         return response.status(304).body(Body::empty()).expect("valid");
     }
     let mut pieces = page.pieces.clone();
@@ -312,6 +314,12 @@ impl Door {
         self.invalidate("log", seq, mode, &format!(r#"{{"url":{{"host":"a.test","paths":["{path}"]}}}}"#)).await
     }
 
+    /// Purges a directory of `a.test`; gives the outcome.
+    pub async fn purge_below(&self, seq: u64, mode: &str, directory: &str) -> String {
+        let target = format!(r#"{{"prefix":{{"host":"a.test","paths":["{directory}"]}}}}"#);
+        self.invalidate("log", seq, mode, &target).await
+    }
+
     pub async fn invalidate(&self, log: &str, seq: u64, mode: &str, target: &str) -> String {
         let body = format!(
             r#"{{"log":"{log}","upto":{seq},"invalidations":[{{"seq":{seq},"mode":"{mode}","target":{target}}}]}}"#
@@ -331,14 +339,24 @@ impl Door {
 }
 
 /// A fetch begins, a purge comes, the content changes, the fetch ends. What does the next request get?
-pub async fn content_after_a_fetch_that_a_purge_overtook(door: Door, origin: &Origin) -> String {
+pub async fn content_after_a_fetch_that_a_purge_overtook(door: Door, origin: &Origin, purge: Overtaking) -> String {
     let gate = Gate::closed();
-    origin.put("/overtaken", Page::fresh("v1").held(&gate));
-    let old = door.getting("/overtaken");
+    origin.put("/over/taken", Page::fresh("v1").held(&gate));
+    let old = door.getting("/over/taken");
     gate.reached(1).await;
-    door.purge(1, "delete", "/overtaken").await;
-    origin.put("/overtaken", Page::fresh("v2"));
+    match purge {
+        Overtaking::Url => door.purge(1, "delete", "/over/taken").await,
+        Overtaking::Directory => door.purge_below(1, "delete", "/over").await,
+    };
+    origin.put("/over/taken", Page::fresh("v2"));
     gate.open();
     assert_eq!(old.await.expect("no panic").text(), "v1");
-    door.get("/overtaken").await.text().to_owned()
+    door.get("/over/taken").await.text().to_owned()
+}
+
+/// What the purge names.
+#[derive(Clone, Copy, Debug)]
+pub enum Overtaking {
+    Url,
+    Directory,
 }
