@@ -10,9 +10,12 @@ use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Unreachable};
 use catharsis_core::target::{CachePrefix, Encode, Target};
-use catharsis_edge::protocol::{InvalidationsRequest, InvalidationsResponse, WireOutcome, WireSeq, WireTarget};
+use catharsis_edge::protocol::{
+    DOMAINS_PATH, DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, LogId, STATUS_PATH,
+    StatusResponse, WireOutcome, WireSeq, WireTarget,
+};
 use catharsis_testkit::conformance::invalidation;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -41,7 +44,24 @@ async fn control(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, In
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(response);
     }
+    let call = (request.method().clone(), request.uri().path().to_owned());
     let body = request.into_body().collect().await.expect("a whole body").to_bytes();
+    if call == (Method::PUT, DOMAINS_PATH.to_owned()) {
+        let table: DomainTable = serde_json::from_slice(&body).expect("the protocol");
+        let generation = table.generation();
+        if generation < 7 {
+            *response.status_mut() = StatusCode::CONFLICT;
+            return Ok(response);
+        }
+        *response.body_mut() = Full::from(serde_json::to_vec(&DomainsResponse { generation }).expect("serialisable"));
+        return Ok(response);
+    }
+    if call == (Method::GET, STATUS_PATH.to_owned()) {
+        let position = WireSeq::try_from(Seq(0)).expect("in bounds");
+        let status = StatusResponse { log: None, position, entries: 0, bytes: 0, marks: 0, domains: Some(7) };
+        *response.body_mut() = Full::from(serde_json::to_vec(&status).expect("serialisable"));
+        return Ok(response);
+    }
     let order: InvalidationsRequest = serde_json::from_slice(&body).expect("the protocol");
     assert_eq!(order.log().as_str(), "log-1");
     let path = |target: &WireTarget| match target {
@@ -89,6 +109,16 @@ async fn directory_is_sent_beside_urls() {
         Invalidation { target: Target::Prefix(directory).into(), ..invalidation(2, "http://a.test/") },
     ];
     assert_eq!(purger.apply(&batch).await, [Outcome::Absent, Outcome::Applied]);
+}
+
+#[tokio::test]
+async fn domains_are_served_or_the_edge_says_why_not() {
+    let purger = purger(edge().await, "right");
+    let table =
+        |generation| DomainTable::new(LogId::new("log-1").expect("valid"), generation, Vec::new()).expect("valid");
+    assert_eq!(purger.serve_domains(&table(7)).await, Ok(7));
+    assert_eq!(purger.serve_domains(&table(6)).await, Err(Unreachable::Failed { status: 409 }));
+    assert_eq!(purger.domains_generation().await, Ok(Some(7)));
 }
 
 #[tokio::test]

@@ -91,7 +91,8 @@ pub struct EdgeConfig {
     pub control: SocketAddr,
     /// Bearer token that relays must show. May be absent only while `control` is a loopback address.
     pub control_token: Option<Secret>,
-    /// Where each host leads. A request for any other host is answered with 421.
+    /// Where each host leads besides the domains that come over the control listener; may be empty. A
+    /// request for a host that neither knows is answered with 421.
     pub routes: Vec<Route>,
     /// Memory for cached objects in bytes, headers included. Default [`MEMORY_BYTES`].
     pub memory_bytes: u64,
@@ -121,9 +122,6 @@ pub struct EdgeConfig {
 /// What is wrong with a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// No route.
-    #[error("an edge needs a route")]
-    NoRoute,
     /// Two routes for the same hosts.
     #[error("two routes are for the same hosts")]
     RouteTwice,
@@ -166,9 +164,6 @@ impl EdgeConfig {
     /// # Errors
     /// The first [`ConfigError`] found.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.routes.is_empty() {
-            return Err(ConfigError::NoRoute);
-        }
         let twice = |(at, route): (usize, &Route)| self.routes[..at].iter().any(|it| it.hosts == route.hosts);
         if self.routes.iter().enumerate().any(twice) {
             return Err(ConfigError::RouteTwice);
@@ -203,8 +198,7 @@ mod tests {
     fn contradictions_are_found() {
         assert_eq!(config().check(), Ok(()));
         type Change = fn(&mut EdgeConfig);
-        let cases: [(Change, ConfigError); 5] = [
-            (|it| it.routes.clear(), ConfigError::NoRoute),
+        let cases: [(Change, ConfigError); 4] = [
             (|it| it.routes.push(it.routes[0].clone()), ConfigError::RouteTwice),
             (|it| it.control = "0.0.0.0:1".parse().unwrap(), ConfigError::OpenControl),
             (|it| it.control_token = Some(Secret::new("")), ConfigError::EmptyToken),

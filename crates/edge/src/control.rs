@@ -1,4 +1,4 @@
-//! The control listener: how a relay tells this edge what to forget.
+//! The control listener: how this edge is told what to forget and which domains to serve.
 //!
 //! What this is: the server side of [`crate::protocol`].
 //!
@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
@@ -28,9 +29,11 @@ use crate::config::Secret;
 use crate::fence::{Fence, Purge, Scope};
 use crate::key::{Hasher, UrlKey};
 use crate::protocol::{
-    BODY_BYTES_MAX, ErrorResponse, INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, STATUS_PATH,
-    StatusResponse, WireMode, WireOutcome, WireSeq, WireTarget,
+    BODY_BYTES_MAX, DOMAINS_BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ErrorResponse,
+    INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, STATUS_PATH, StatusResponse, WireMode,
+    WireOutcome, WireSeq, WireTarget,
 };
+use crate::routes::Routes;
 use crate::storage::Store;
 
 /// Relays that speak at a time. Each body is bounded, so this bounds the memory too.
@@ -43,6 +46,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Control {
     pub(crate) fence: Arc<Fence>,
     pub(crate) store: &'static Store,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) hasher: Hasher,
     pub(crate) token: Option<Secret>,
 }
@@ -117,11 +121,16 @@ impl Control {
     async fn dispatch(&self, request: Request<Incoming>) -> Result<Reply, Refused> {
         match (request.method(), request.uri().path()) {
             (&Method::POST, INVALIDATIONS_PATH) => {
-                let order = read_order(request.into_body()).await?;
-                Ok(json(StatusCode::OK, &self.carry_out(&order)?))
+                let order = read(request.into_body(), BODY_BYTES_MAX).await?;
+                Ok(json(StatusCode::OK, &self.carry_out(&parse(&order)?)?))
+            }
+            (&Method::PUT, DOMAINS_PATH) => {
+                let table = read(request.into_body(), DOMAINS_BODY_BYTES_MAX).await?;
+                // Megabytes of JSON: other requests of this thread go on meanwhile.
+                Ok(json(StatusCode::OK, &block_in_place(|| self.serve_domains(&parse(&table)?))?))
             }
             (&Method::GET, STATUS_PATH) => Ok(json(StatusCode::OK, &self.status()?)),
-            (_, INVALIDATIONS_PATH | STATUS_PATH) => {
+            (_, INVALIDATIONS_PATH | DOMAINS_PATH | STATUS_PATH) => {
                 Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "not this method"))
             }
             _ => Err(Refused::new(StatusCode::NOT_FOUND, "no such call")),
@@ -166,6 +175,13 @@ impl Control {
         Ok(InvalidationsResponse { outcomes: outcomes.collect(), position: wire(applied.position)? })
     }
 
+    fn serve_domains(&self, table: &DomainTable) -> Result<DomainsResponse, Refused> {
+        self.routes.serve(table).map_err(|it| Refused(StatusCode::CONFLICT, it.to_string()))?;
+        let generation = table.generation();
+        tracing::info!(log = %table.log(), generation, domains = table.domains().len(), "domains are served");
+        Ok(DomainsResponse { generation })
+    }
+
     fn scopes(&self, target: &WireTarget) -> Vec<Scope> {
         match target {
             WireTarget::Everything => vec![Scope::Everything],
@@ -188,6 +204,7 @@ impl Control {
             entries: self.store.entries(),
             bytes: self.store.bytes(),
             marks: status.marks as u64,
+            domains: self.routes.generation(),
         })
     }
 }
@@ -197,12 +214,16 @@ fn wire(position: catharsis_core::invalidation::Seq) -> Result<WireSeq, Refused>
     wire.map_err(|it| Refused(StatusCode::INTERNAL_SERVER_ERROR, it.to_string()))
 }
 
-async fn read_order(body: Incoming) -> Result<InvalidationsRequest, Refused> {
-    let reading = Limited::new(body, BODY_BYTES_MAX).collect();
+async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Refused> {
+    let reading = Limited::new(body, bytes_max).collect();
     let read = tokio::time::timeout(READ_WITHIN, reading).await;
     let read = read.map_err(|_| Refused::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"))?;
     let body = read.map_err(|_| Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broken"))?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|why| Refused(StatusCode::BAD_REQUEST, why.to_string()))
+    Ok(body.to_bytes())
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|why| Refused(StatusCode::BAD_REQUEST, why.to_string()))
 }
 
 fn json<T: Serialize>(status: StatusCode, body: &T) -> Reply {

@@ -29,7 +29,9 @@ use crate::control::Control;
 use crate::fence::Fence;
 use crate::key::Hasher;
 use crate::lock::FencedLock;
+use crate::protocol::ORIGINS_MAX;
 use crate::proxy::EdgeProxy;
+use crate::routes::Routes;
 use crate::storage::Store;
 
 /// Time that the runtime gets to drop what did not end within the grace.
@@ -160,12 +162,15 @@ impl Parts {
             Box::leak(Box::new(Store::new(Arc::clone(&fence), config.memory_bytes, config.object_bytes_max)));
         let lock: &'static FencedLock = Box::leak(Box::new(FencedLock::new(Arc::clone(&fence), config.fetch_timeout)));
         let hasher = Hasher::default();
-        let conf = Arc::new(ServerConf::default());
-        let proxy = http_proxy(&conf, EdgeProxy::new(config, store, lock, hasher.clone()));
+        let routes = Arc::new(Routes::new(&config.routes));
+        // Each origin once, and a connection of each that had died in the pool.
+        let conf = Arc::new(ServerConf { max_retries: 2 * ORIGINS_MAX, ..ServerConf::default() });
+        let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, hasher.clone());
+        let proxy = http_proxy(&conf, proxy);
         Self {
             store,
             proxy: Arc::new(proxy),
-            control: Arc::new(Control { fence, store, hasher, token: config.control_token.clone() }),
+            control: Arc::new(Control { fence, store, routes, hasher, token: config.control_token.clone() }),
             connections_max: config.connections_max.get(),
             grace: config.stop_grace,
         }

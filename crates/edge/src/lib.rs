@@ -1,7 +1,8 @@
 //! The built-in caching reverse proxy with exact purges.
 //!
 //! What this is: [`Edge::start`] runs one cache in front of origins, told by a relay over the
-//! control protocol ([`protocol`]) what to forget. Several can run in one process.
+//! control protocol ([`protocol`]) what to forget and which domains to serve. Several can run in one
+//! process.
 //!
 //! What this is not: a TLS terminator, a disk cache, or a reader of configuration files. What it
 //! holds is in memory and gone when it stops.
@@ -37,6 +38,10 @@ mod lock;
 mod planted_fault;
 #[cfg(feature = "proxy")]
 mod proxy;
+#[cfg(feature = "proxy")]
+mod routes;
+#[cfg(feature = "proxy")]
+mod site;
 #[cfg(feature = "proxy")]
 mod storage;
 #[cfg(feature = "proxy")]

@@ -5,18 +5,16 @@
 //!
 //! What this is not: the fence. `storage` and `lock` keep it, whatever is answered here.
 //!
-//! Invariant: what a request is cached under is what its upstream is asked for: one `Host`, the
-//! target byte for byte, and nothing else that a client may choose (no body, no upgrade).
+//! Invariant: what a request is cached under is what its upstream is asked for: one `Host` (or the
+//! one that stands for it in its domain's configuration), the target byte for byte, and nothing else
+//! that a client may choose (no body, no upgrade).
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use catharsis_core::target::HostName;
-use http::header::{ALLOW, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::{HeaderValue, Method};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, RespCacheable};
@@ -25,17 +23,16 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{ProxyHttp, Session};
 
-use crate::config::{EdgeConfig, HostPattern, Upstream};
+use crate::config::EdgeConfig;
 use crate::fence::RequestUrl;
 use crate::freshness::{self, Rules};
 use crate::key::Hasher;
 use crate::lock::FencedLock;
 use crate::protocol::KeyHost;
+use crate::routes::{Entry, Routes};
+use crate::site::{Attempts, Next, Site, Way};
 use crate::storage::Store;
 use crate::ticket::Ticket;
-
-/// How long a looked-up upstream address is used.
-const RESOLVED_FOR: Duration = Duration::from_secs(30);
 
 /// How this cache calls itself in `Cache-Status` (RFC 9211) and `Via`.
 const CACHE_NAME: &str = "catharsis-edge";
@@ -48,7 +45,7 @@ pub(crate) struct EdgeProxy {
     store: &'static Store,
     lock: &'static FencedLock,
     hasher: Hasher,
-    routes: Routes,
+    routes: Arc<Routes>,
     rules: Rules,
     connect_timeout: Duration,
     read_timeout: Duration,
@@ -59,17 +56,25 @@ pub(crate) struct EdgeProxy {
 #[derive(Debug, Default)]
 pub(crate) struct RequestContext {
     url: Option<Arc<RequestUrl>>,
-    origin: Option<Arc<Origin>>,
+    site: Option<Arc<Site>>,
+    /// Since the fetch began.
+    attempts: Option<Attempts>,
     fetch_began: Option<Instant>,
 }
 
 impl EdgeProxy {
-    pub(crate) fn new(config: &EdgeConfig, store: &'static Store, lock: &'static FencedLock, hasher: Hasher) -> Self {
+    pub(crate) fn new(
+        config: &EdgeConfig,
+        routes: Arc<Routes>,
+        store: &'static Store,
+        lock: &'static FencedLock,
+        hasher: Hasher,
+    ) -> Self {
         Self {
             store,
             lock,
             hasher,
-            routes: Routes::new(config),
+            routes,
             rules: Rules { default_ttl: config.default_ttl, object_bytes_max: config.object_bytes_max },
             connect_timeout: config.connect_timeout,
             read_timeout: config.read_timeout,
@@ -87,19 +92,38 @@ enum Rejection {
     Host,
     /// A host that no route is for.
     Unrouted,
+    /// A domain that is not served now.
+    Offline,
 }
 
 impl Rejection {
-    fn response(self) -> Result<ResponseHeader> {
-        let status = match self {
+    const fn status(self) -> u16 {
+        match self {
             Self::Method => 405,
             Self::Host => 400,
             Self::Unrouted => 421,
-        };
-        let mut response = ResponseHeader::build(status, Some(2))?;
-        response.insert_header(CONTENT_LENGTH, "0")?;
-        if self == Self::Method {
-            response.insert_header(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+            Self::Offline => 404,
+        }
+    }
+
+    const fn body(self) -> &'static str {
+        match self {
+            Self::Method | Self::Host | Self::Unrouted => "",
+            Self::Offline => "this domain is not served at present\n",
+        }
+    }
+
+    fn response(self) -> Result<ResponseHeader> {
+        let mut response = ResponseHeader::build(self.status(), Some(4))?;
+        response.insert_header(CONTENT_LENGTH, self.body().len())?;
+        match self {
+            Self::Method => response.insert_header(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?,
+            Self::Offline => {
+                response.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+                // Else a cache below may keep a 404 for as long as it likes (RFC 9110 section 15.1).
+                response.insert_header(CACHE_CONTROL, "no-store")?;
+            }
+            Self::Host | Self::Unrouted => {}
         }
         Ok(response)
     }
@@ -147,7 +171,11 @@ impl EdgeProxy {
             return Err(Rejection::Method);
         }
         let host = host_of(request)?;
-        ctx.origin = Some(self.routes.of(&host).ok_or(Rejection::Unrouted)?);
+        match self.routes.of(&host) {
+            Some(Entry::Online(site)) => ctx.site = Some(site),
+            Some(Entry::Offline) => return Err(Rejection::Offline),
+            None => return Err(Rejection::Unrouted),
+        }
         if is_cacheable(request) {
             ctx.url = Some(Arc::new(self.hasher.request(host, request.raw_path())));
         }
@@ -169,7 +197,11 @@ impl ProxyHttp for EdgeProxy {
         };
         // A body that was not read would be taken for the next request.
         session.set_keepalive(None);
-        session.write_response_header(Box::new(why.response()?), true).await?;
+        let body = if session.req_header().method == Method::HEAD { "" } else { why.body() };
+        session.write_response_header(Box::new(why.response()?), body.is_empty()).await?;
+        if !body.is_empty() {
+            session.write_response_body(Some(Bytes::from_static(body.as_bytes())), true).await?;
+        }
         Ok(true)
     }
 
@@ -208,14 +240,18 @@ impl ProxyHttp for EdgeProxy {
         freshness::variance(meta.headers(), &request.headers)
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
         ctx.fetch_began.get_or_insert_with(Instant::now);
-        let origin = ctx
-            .origin
-            .as_ref()
-            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route reached its fetch"))?;
-        let address = origin.address(self.connect_timeout).await?;
-        let mut peer = HttpPeer::new(address, false, String::new());
+        let Some(site) = &ctx.site else {
+            return Err(Error::explain(ErrorType::InternalError, "a request without a route reached its fetch"));
+        };
+        let attempts = ctx.attempts.get_or_insert_with(|| site.attempts());
+        let address = site.address(attempts, self.connect_timeout).await?;
+        let mut peer = match site.way {
+            Way::Plain => HttpPeer::new(address, false, String::new()),
+            // Never empty, which would mean that nothing is verified.
+            Way::Tls => HttpPeer::new(address, true, server_name(site, session.req_header())?),
+        };
         peer.options.connection_timeout = Some(self.connect_timeout);
         peer.options.total_connection_timeout = Some(self.connect_timeout);
         peer.options.read_timeout = Some(self.read_timeout);
@@ -226,12 +262,29 @@ impl ProxyHttp for EdgeProxy {
         Ok(Box::new(peer))
     }
 
+    /// Nothing was sent yet, so another origin may get any request, even one with a body.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let (Some(site), Some(attempts)) = (&ctx.site, &mut ctx.attempts) {
+            error.set_retry(site.next(attempts) == Next::Another);
+        }
+        error
+    }
+
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        _ctx: &mut RequestContext,
+        ctx: &mut RequestContext,
     ) -> Result<()> {
+        if let Some(host) = ctx.site.as_ref().and_then(|it| it.host.as_ref()) {
+            upstream.insert_header(HOST, host.as_str())?;
+        }
         upstream.append_header(VIA, "1.1 catharsis-edge")?;
         if let Some(client) = session.client_addr().and_then(|it| it.as_inet()) {
             upstream.append_header("x-forwarded-for", client.ip().to_string())?;
@@ -272,6 +325,17 @@ impl ProxyHttp for EdgeProxy {
     }
 }
 
+/// The name that an origin must prove to have: that in the `Host` which it gets.
+fn server_name(site: &Site, request: &RequestHeader) -> Result<String> {
+    if let Some(host) = &site.host {
+        return Ok(host.name().to_owned());
+    }
+    let host = host_of(request);
+    let host =
+        host.map_err(|_| Error::explain(ErrorType::InternalError, "a request without a host reached its fetch"))?;
+    Ok(host.name().to_owned())
+}
+
 /// `Cache-Status` (RFC 9211) and `X-Cache` of a response.
 fn cache_status(session: &Session) -> (HeaderValue, HeaderValue) {
     let hit = HeaderValue::from_static("HIT");
@@ -308,87 +372,11 @@ fn seconds_until(until: SystemTime) -> i64 {
     }
 }
 
-/// Which origin serves which host.
-#[derive(Debug, Default)]
-struct Routes {
-    /// By host in key form, which is also the form of [`HostName`].
-    exact: HashMap<Box<str>, Arc<Origin>>,
-    /// Longest first.
-    below: Vec<(HostName, Arc<Origin>)>,
-    any: Option<Arc<Origin>>,
-}
-
-impl Routes {
-    fn new(config: &EdgeConfig) -> Self {
-        let mut routes = Self::default();
-        for route in &config.routes {
-            let origin = Arc::new(Origin { upstream: route.upstream.clone(), resolved: Mutex::new(None) });
-            match &route.hosts {
-                HostPattern::Exact(host) => {
-                    routes.exact.insert(host.as_str().into(), origin);
-                }
-                HostPattern::Below(host) => routes.below.push((host.clone(), origin)),
-                HostPattern::Any => routes.any = Some(origin),
-            }
-        }
-        routes.below.sort_by_key(|(host, _)| std::cmp::Reverse(host.as_str().len()));
-        routes
-    }
-
-    fn of(&self, host: &KeyHost) -> Option<Arc<Origin>> {
-        let name = host.name();
-        let is_below = |parent: &HostName| {
-            let rest = name.strip_suffix(parent.as_str());
-            rest.is_some_and(|it| it.ends_with('.'))
-        };
-        let exact = self.exact.get(name);
-        let below = || self.below.iter().find(|(parent, _)| is_below(parent)).map(|(_, it)| it);
-        exact.or_else(below).or(self.any.as_ref()).cloned()
-    }
-}
-
-/// An upstream and where it was last found.
-#[derive(Debug)]
-struct Origin {
-    upstream: Upstream,
-    resolved: Mutex<Option<(Instant, SocketAddr)>>,
-}
-
-impl Origin {
-    async fn address(&self, within: Duration) -> Result<SocketAddr> {
-        let (name, port) = match &self.upstream {
-            Upstream::Address(address) => return Ok(*address),
-            Upstream::Name(name, port) => (name, *port),
-        };
-        if let Some((at, address)) = *self.resolved()
-            && at.elapsed() < RESOLVED_FOR
-        {
-            return Ok(address);
-        }
-        // Several requests may look it up at once: they find the same.
-        let lookup = tokio::net::lookup_host((&**name, port));
-        let found = tokio::time::timeout(within, lookup).await;
-        let found = found.map_err(|_| unresolved())?.map_err(|_| unresolved())?.next();
-        let address = found.ok_or_else(unresolved)?;
-        *self.resolved() = Some((Instant::now(), address));
-        Ok(address)
-    }
-
-    fn resolved(&self) -> std::sync::MutexGuard<'_, Option<(Instant, SocketAddr)>> {
-        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn unresolved() -> Box<Error> {
-    Error::explain(ErrorType::ConnectError, "the upstream's name has no address").into_up()
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
     use super::*;
-    use crate::config::Route;
 
     fn request(target: &str, hosts: &[&str]) -> RequestHeader {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
@@ -408,25 +396,6 @@ mod tests {
         assert_eq!(host("/", &[]), Err(Rejection::Host));
         assert_eq!(host("/", &["a.test", "a.test"]), Err(Rejection::Host));
         assert_eq!(host("/", &["a.test/x"]), Err(Rejection::Host));
-    }
-
-    #[test]
-    fn most_exact_route_wins() {
-        let at = |port: u16| Upstream::Address(SocketAddr::from(([127, 0, 0, 1], port)));
-        let name = |text: &str| HostName::parse(text).unwrap();
-        let routes = [
-            (HostPattern::Any, 1),
-            (HostPattern::Below(name("a.test")), 2),
-            (HostPattern::Below(name("b.a.test")), 3),
-            (HostPattern::Exact(name("x.a.test")), 4),
-        ];
-        let routes = routes.map(|(hosts, port)| Route { hosts, upstream: at(port) });
-        let any = "127.0.0.1:0".parse().unwrap();
-        let routes = Routes::new(&EdgeConfig::new("e", any, any, routes.to_vec()));
-        for (host, port) in [("x.a.test", 4), ("y.a.test:8080", 2), ("c.b.a.test", 3), ("a.test", 1), ("ya.test", 1)] {
-            let origin = routes.of(&KeyHost::parse(host).unwrap()).unwrap();
-            assert_eq!(origin.upstream, at(port), "{host}");
-        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The built-in edge, over its control protocol (`catharsis_edge::protocol`).
 //!
-//! What this is: a batch as one JSON request over a kept HTTP/1.1 connection, authorised by a
-//! bearer token. What this is not: a fence; an edge that has answered refuses by itself whatever
+//! What this is: a batch, or a table of domains, as one JSON request over a kept HTTP/1.1
+//! connection, authorised by a bearer token. What this is not: a fence; an edge that has answered refuses by itself whatever
 //! it began to fetch before.
 //!
 //! Invariant: an answer that does not speak of each invalidation sent is no answer.
@@ -14,7 +14,8 @@ use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
 use catharsis_edge::protocol::{
-    INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LogId, STATUS_PATH, WireInvalidation, WireSeq,
+    DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LogId,
+    STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
 };
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, StatusCode};
@@ -77,6 +78,30 @@ impl EdgePurger {
             token,
             idle: Mutex::new(None),
         })
+    }
+
+    /// Has the edge serve these domains, all of them and no others. Repeated, it changes nothing.
+    /// Returns the generation that the edge then serves.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; with the status 409 when the edge serves a table of the same log and a higher
+    /// generation, and with 400 or 413 when it is an older one to which the table makes no sense.
+    pub async fn serve_domains(&self, table: &DomainTable) -> Result<u64, Unreachable> {
+        let body = serde_json::to_vec(table).map_err(|error| odd(&error.to_string()))?;
+        let bytes = self.exchange(Method::PUT, DOMAINS_PATH, Bytes::from(body)).await?;
+        let answer: DomainsResponse = serde_json::from_slice(&bytes).map_err(|error| odd(&error.to_string()))?;
+        Ok(answer.generation)
+    }
+
+    /// The generation of the domains that the edge serves; `None` when it has had none since it
+    /// started.
+    ///
+    /// # Errors
+    /// [`Unreachable`].
+    pub async fn domains_generation(&self) -> Result<Option<u64>, Unreachable> {
+        let bytes = self.exchange(Method::GET, STATUS_PATH, Bytes::new()).await?;
+        let status: StatusResponse = serde_json::from_slice(&bytes).map_err(|error| odd(&error.to_string()))?;
+        Ok(status.domains)
     }
 
     async fn apply_part(&self, part: &[Invalidation]) -> Vec<Outcome> {

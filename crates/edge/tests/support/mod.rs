@@ -301,7 +301,11 @@ impl Door {
     }
 
     pub async fn order(&self, body: &str, token: Option<&str>) -> Answer {
-        let mut request = Request::builder().method("POST").uri("/v1/invalidations").header("host", "control");
+        self.tell("POST", "/v1/invalidations", body, token).await
+    }
+
+    pub async fn tell(&self, method: &str, path: &str, body: &str, token: Option<&str>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", "control");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -1,0 +1,210 @@
+//! The origins of a host.
+//!
+//! What this is: weighted turns among them, what is remembered of each (its address, a failure of
+//! late), and the order in which one fetch tries them.
+//!
+//! What this is not: a health check. Only what requests run into is remembered, and an origin that
+//! failed is tried again when no other is left.
+//!
+//! Invariant: a fetch tries each origin once at most, hence ends.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pingora_core::{Error, ErrorType, Result};
+
+use crate::config::Upstream;
+use crate::protocol::KeyHost;
+
+/// How long a looked-up upstream address is used.
+const RESOLVED_FOR: Duration = Duration::from_secs(30);
+
+/// How long an origin that could not be reached is tried last. Short: it costs one failed connection
+/// in that time to notice that it is back, and a fetch that tries it pays at most the connect time.
+const AVOIDED_FOR: Duration = Duration::from_secs(10);
+
+/// How the origins of a site are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Plain HTTP.
+    Plain,
+    /// Verified TLS.
+    Tls,
+}
+
+/// What a host leads to.
+#[derive(Debug)]
+pub(crate) struct Site {
+    origins: Vec<Origin>,
+    /// Counts fetches, to give each origin its turns.
+    turn: AtomicU32,
+    pub(crate) host: Option<KeyHost>,
+    pub(crate) way: Way,
+}
+
+/// One origin, or a shield.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    upstream: Upstream,
+    weight: u8,
+    state: Mutex<Known>,
+}
+
+/// What is known of an origin.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    resolved: Option<(Instant, SocketAddr)>,
+    failed: Option<Instant>,
+}
+
+/// The origins that a fetch has not tried yet, the present one first.
+#[derive(Debug)]
+pub(crate) struct Attempts(std::collections::VecDeque<usize>);
+
+impl Site {
+    /// A site; `origins` is not empty.
+    pub(crate) fn new(origins: Vec<Origin>, host: Option<KeyHost>, way: Way) -> Self {
+        Self { origins, turn: AtomicU32::new(0), host, way }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.origins.iter().map(|it| &it.upstream)
+    }
+
+    /// The order for one fetch: whose turn it is, then those that follow in the list; last those
+    /// that failed a short while ago.
+    pub(crate) fn attempts(&self) -> Attempts {
+        let count = self.origins.len();
+        let first = self.whose_turn(self.turn.fetch_add(1, Ordering::Relaxed));
+        let mut order: Vec<usize> = (first..count).chain(0..first).collect();
+        if count > 1 {
+            order.sort_by_key(|at| self.origins[*at].is_avoided());
+        }
+        Attempts(order.into())
+    }
+
+    /// Of as many turns in a row as the weights add up to, each origin has as many as its weight.
+    fn whose_turn(&self, turn: u32) -> usize {
+        let weights = || self.origins.iter().map(|it| u32::from(it.weight));
+        let mut left = turn % weights().sum::<u32>().max(1);
+        for (at, weight) in weights().enumerate() {
+            if left < weight {
+                return at;
+            }
+            left -= weight;
+        }
+        0
+    }
+
+    /// The address of the present attempt's origin, or of the next one that has an address.
+    ///
+    /// # Errors
+    /// When none is left that has one.
+    pub(crate) async fn address(&self, attempts: &mut Attempts, within: Duration) -> Result<SocketAddr> {
+        loop {
+            let Some(origin) = attempts.0.front().and_then(|at| self.origins.get(*at)) else {
+                return Err(unresolved());
+            };
+            match origin.address(within).await {
+                Ok(address) => return Ok(address),
+                Err(why) if self.next(attempts) == Next::None => return Err(why),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Goes on from an origin that could not be reached.
+    pub(crate) fn next(&self, attempts: &mut Attempts) -> Next {
+        if let Some(origin) = attempts.0.pop_front().and_then(|at| self.origins.get(at)) {
+            origin.known().failed = Some(Instant::now());
+        }
+        if attempts.0.is_empty() { Next::None } else { Next::Another }
+    }
+}
+
+/// Whether there is another origin to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There is.
+    Another,
+    /// All were tried.
+    None,
+}
+
+impl Origin {
+    pub(crate) fn new(upstream: Upstream, weight: u8) -> Self {
+        Self { upstream, weight, state: Mutex::default() }
+    }
+
+    fn is_avoided(&self) -> bool {
+        self.known().failed.is_some_and(|it| it.elapsed() < AVOIDED_FOR)
+    }
+
+    async fn address(&self, within: Duration) -> Result<SocketAddr> {
+        let (name, port) = match &self.upstream {
+            Upstream::Address(address) => return Ok(*address),
+            Upstream::Name(name, port) => (name, *port),
+        };
+        if let Some((at, address)) = self.known().resolved
+            && at.elapsed() < RESOLVED_FOR
+        {
+            return Ok(address);
+        }
+        // Several requests may look it up at once: they find the same.
+        let lookup = tokio::net::lookup_host((&**name, port));
+        let found = tokio::time::timeout(within, lookup).await;
+        let found = found.map_err(|_| unresolved())?.map_err(|_| unresolved())?.next();
+        let address = found.ok_or_else(unresolved)?;
+        self.known().resolved = Some((Instant::now(), address));
+        Ok(address)
+    }
+
+    // Two independent values, each whole.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unresolved() -> Box<Error> {
+    Error::explain(ErrorType::ConnectError, "the upstream's name has no address").into_up()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(weights: &[u8]) -> Site {
+        let origin = |(weight, port): (&u8, u16)| {
+            Origin::new(Upstream::Address(SocketAddr::from(([127, 0, 0, 1], port))), *weight)
+        };
+        Site::new(weights.iter().zip(1..).map(origin).collect(), None, Way::Plain)
+    }
+
+    #[test]
+    fn each_origin_has_turns_by_its_weight() {
+        let site = site(&[3, 1, 2]);
+        let mut turns = [0; 3];
+        for _ in 0..60 {
+            turns[site.attempts().0[0]] += 1;
+        }
+        assert_eq!(turns, [30, 10, 20]);
+    }
+
+    #[test]
+    fn fetch_tries_each_origin_once_and_those_that_failed_lately_last() {
+        let site = site(&[1, 1, 1]);
+        let mut attempts = site.attempts();
+        assert_eq!(attempts.0, [0, 1, 2]);
+        assert_eq!(site.next(&mut attempts), Next::Another);
+        assert_eq!(attempts.0, [1, 2]);
+        assert_eq!(site.attempts().0, [1, 2, 0]);
+        assert_eq!(site.attempts().0, [2, 1, 0]);
+        assert_eq!(site.attempts().0, [1, 2, 0], "whose turn it was failed");
+        assert_eq!(site.next(&mut attempts), Next::Another);
+        assert_eq!(site.next(&mut attempts), Next::None);
+        assert_eq!(site.attempts().0, [1, 2, 0], "all failed, so all are tried");
+    }
+}
