@@ -14,14 +14,19 @@ use catharsis_tcapi::cdn::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::Connection;
 use crate::client::Client;
-use crate::ended::Ended;
-use crate::{Connection, urls};
+use crate::console::Console;
+use crate::ended::{Complaint, Ended};
+use crate::list::List;
 
 /// First and longest pause between two questions while waiting; four tasks at a time stay below the
 /// 20 calls a second that an account has.
 const POLL_FIRST: Duration = Duration::from_millis(200);
 const POLL_MAX: Duration = Duration::from_secs(5);
+
+/// Longer than any service goes on with a purge.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// What to purge.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,7 +47,7 @@ pub struct Purge {
     #[arg(long)]
     wait: bool,
     /// How long to wait
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = waiting_time)]
     timeout: Duration,
     /// URLs in one call
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
@@ -77,7 +82,7 @@ impl From<AreaArg> for PurgeArea {
 #[serde(rename_all = "PascalCase")]
 struct Sent {
     task_id: String,
-    urls: usize,
+    urls: u64,
     /// Absent unless waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<TaskStatus>,
@@ -89,44 +94,62 @@ struct Sent {
 struct Report<'a> {
     tasks: &'a [Sent],
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    error: Option<Complaint>,
 }
 
 /// Carries it out.
 ///
 /// # Errors
 /// [`Ended`], after what was accepted until then has been told.
-pub(crate) async fn run(purge: Purge) -> Result<(), Ended> {
-    let urls = list(&purge)?;
-    let client = Client::new(&purge.connection)?;
-    let mut sent = Vec::new();
-    let mut result = send(&client, &purge, &urls, &mut sent).await;
-    if result.is_ok() && purge.wait {
-        result = wait(&client, &purge, &mut sent).await;
-    }
-    tell(&purge, &sent, result.as_ref().err());
+pub(crate) async fn run(purge: Purge, console: &mut Console) -> Result<(), Ended> {
+    let mut ledger = Ledger { console, json: purge.json, sent: Vec::new(), told: 0 };
+    let result = carry_out(&purge, &mut ledger).await;
+    ledger.close(result.as_ref().err());
     result
 }
 
-fn list(purge: &Purge) -> Result<Vec<String>, Ended> {
-    let mut all = Vec::new();
-    for url in &purge.urls {
-        if url == "-" {
-            all.extend(urls::read(url.as_ref())?);
-        } else {
-            urls::check(url).map_err(|why| Ended::Usage(format!("{why}: {url:?}")))?;
-            all.push(url.clone());
-        }
-    }
-    if let Some(file) = &purge.file {
-        all.extend(urls::read(file)?);
-    }
-    if all.is_empty() { Err(Ended::Usage("the list holds no URL".to_owned())) } else { Ok(all) }
+async fn carry_out(purge: &Purge, ledger: &mut Ledger<'_>) -> Result<(), Ended> {
+    let list = List::open(&purge.urls, purge.file.as_deref())?;
+    let client = Client::new(&purge.connection, ledger.console)?;
+    send(&client, purge, list, ledger).await?;
+    if purge.wait { wait(&client, purge, ledger).await } else { Ok(()) }
 }
 
-async fn send(client: &Client, purge: &Purge, urls: &[String], sent: &mut Vec<Sent>) -> Result<(), Ended> {
-    let bar = bar(urls.len() as u64, "sent");
-    for call in urls::split(urls, purge.batch as usize) {
+/// The tasks that were accepted, and how many of them have been told.
+struct Ledger<'a> {
+    console: &'a mut Console,
+    json: bool,
+    sent: Vec<Sent>,
+    told: usize,
+}
+
+impl Ledger<'_> {
+    /// Tells people of the tasks up to `end`; nothing will change about them.
+    fn tell(&mut self, end: usize) {
+        if self.json {
+            return;
+        }
+        for task in &self.sent[self.told..end] {
+            let status = task.status.map_or("accepted", TaskStatus::as_str);
+            self.console.line(&format!("{}  {status}  {} URLs", task.task_id, task.urls));
+        }
+        self.told = end;
+    }
+
+    /// Tells what has not been told yet.
+    fn close(&mut self, ended: Option<&Ended>) {
+        if self.json {
+            self.console.json(&Report { tasks: &self.sent, error: ended.map(Ended::complaint) });
+        } else {
+            self.tell(self.sent.len());
+        }
+    }
+}
+
+async fn send(client: &Client, purge: &Purge, list: List, ledger: &mut Ledger<'_>) -> Result<(), Ended> {
+    let bar = bar(list.count(), "sent");
+    for call in list.calls(purge.batch as usize) {
+        let call = call?;
         let request = PurgeUrlsCacheRequest {
             urls: call.iter().map(|url| url.as_str().into()).collect(),
             area: purge.area.map(PurgeArea::from),
@@ -137,49 +160,74 @@ async fn send(client: &Client, purge: &Purge, urls: &[String], sent: &mut Vec<Se
             Ended::Network(why) => Ended::Network(format!(
                 "{why}. It is unknown whether the last call was accepted; calling again is harmless"
             )),
-            ended @ (Ended::Failed(_) | Ended::Usage(_) | Ended::Refused(_) | Ended::TimedOut(_)) => ended,
+            ended
+            @ (Ended::Failed(_) | Ended::Usage(_) | Ended::Refused(_) | Ended::TimedOut(_) | Ended::Output(_)) => ended,
         })?;
-        sent.push(Sent { task_id: answer.task_id, urls: call.len(), status: None });
+        ledger.sent.push(Sent { task_id: answer.task_id, urls: call.len() as u64, status: None });
+        if !purge.wait {
+            bar.suspend(|| ledger.tell(ledger.sent.len()));
+        }
         bar.inc(call.len() as u64);
     }
     bar.finish_and_clear();
     Ok(())
 }
 
-async fn wait(client: &Client, purge: &Purge, sent: &mut [Sent]) -> Result<(), Ended> {
+async fn wait(client: &Client, purge: &Purge, ledger: &mut Ledger<'_>) -> Result<(), Ended> {
     let deadline = Instant::now() + purge.timeout;
-    let bar = bar(sent.iter().map(|task| task.urls as u64).sum(), "settled everywhere");
-    for task in sent.iter_mut() {
-        let mut pause = POLL_FIRST;
+    let bar = bar(ledger.sent.iter().map(|task| task.urls).sum(), "settled everywhere");
+    let mut failed = Vec::new();
+    for index in 0..ledger.sent.len() {
+        let task = ledger.sent[index].clone();
         let before = bar.position();
-        loop {
-            let open = count(client, &task.task_id, TaskStatus::Process).await?;
-            bar.set_position(before + (task.urls as u64).saturating_sub(open));
-            if open == 0 {
-                break;
-            }
-            if Instant::now() >= deadline {
-                return Err(Ended::TimedOut(format!(
-                    "{open} URLs of task {} are not settled everywhere after {:?}; the service goes on with them",
-                    task.task_id, purge.timeout
-                )));
-            }
-            tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
-            pause = (pause * 3 / 2).min(POLL_MAX);
+        let status = settled(client, &task, deadline, &|urls| bar.set_position(before + urls)).await?;
+        ledger.sent[index].status = Some(status);
+        bar.suspend(|| ledger.tell(index + 1));
+        if status == TaskStatus::Fail {
+            failed.push(task.task_id);
         }
-        let failed = count(client, &task.task_id, TaskStatus::Fail).await?;
-        task.status = Some(if failed == 0 { TaskStatus::Done } else { TaskStatus::Fail });
     }
     bar.finish_and_clear();
-    let failed: Vec<&Sent> = sent.iter().filter(|task| task.status == Some(TaskStatus::Fail)).collect();
     if failed.is_empty() {
         return Ok(());
     }
     let mut reasons = Vec::new();
-    for task in failed {
-        reasons.push(format!("task {} failed{}", task.task_id, why(client, &task.task_id).await));
+    for task_id in failed {
+        reasons.push(format!("task {task_id} failed"));
+        reasons.extend(why(client, &task_id).await);
     }
-    Err(Ended::Failed(reasons.join("\n")))
+    Err(Ended::Failed(reasons))
+}
+
+/// Waits until the service shows every URL of a task, and none under way.
+///
+/// A service may show a task, or the last of its rows, only a while after it accepted it: so what
+/// is not under way is not done for that, and rows are counted against the URLs that were sent.
+async fn settled(client: &Client, task: &Sent, deadline: Instant, progress: &dyn Fn(u64)) -> Result<TaskStatus, Ended> {
+    let mut pause = POLL_FIRST;
+    loop {
+        let open = count(client, &task.task_id, TaskStatus::Process).await?;
+        let (mut done, mut failed) = (task.urls.saturating_sub(open), 0);
+        if open == 0 {
+            failed = count(client, &task.task_id, TaskStatus::Fail).await?;
+            done = count(client, &task.task_id, TaskStatus::Done).await?;
+            if done + failed >= task.urls {
+                progress(task.urls);
+                return Ok(if failed == 0 { TaskStatus::Done } else { TaskStatus::Fail });
+            }
+        }
+        progress(done + failed);
+        if Instant::now() >= deadline {
+            return Err(Ended::TimedOut(format!(
+                "the time is over: {} of {} URLs of task {} are settled everywhere; the service goes on with the others",
+                done + failed,
+                task.urls,
+                task.task_id
+            )));
+        }
+        tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
+        pause = (pause * 3 / 2).min(POLL_MAX);
+    }
 }
 
 async fn count(client: &Client, task_id: &str, status: TaskStatus) -> Result<u64, Ended> {
@@ -191,37 +239,31 @@ async fn count(client: &Client, task_id: &str, status: TaskStatus) -> Result<u64
 }
 
 /// The nodes and reasons behind a failure, where the server can tell them; Tencent's cannot.
-async fn why(client: &Client, task_id: &str) -> String {
+async fn why(client: &Client, task_id: &str) -> Vec<String> {
     let request = DescribePurgeReceiptsRequest { task_id: task_id.into() };
     let receipts: Result<DescribePurgeReceiptsResponse, Ended> =
         client.call(Action::DescribePurgeReceipts, &request).await;
-    let Ok(receipts) = receipts else { return String::new() };
-    let mut text = String::new();
+    let Ok(receipts) = receipts else { return Vec::new() };
+    let mut lines = Vec::new();
     for node in receipts.nodes {
         for refused in node.refused {
-            text.push_str(&format!("\n  node {} refused {}: {}", node.node, refused.url, refused.reason));
+            lines.push(format!("  node {} refused {}: {}", node.node, refused.url, refused.reason));
         }
         if node.pending > 0 {
             let trouble = node.trouble.as_deref().unwrap_or("it has not come that far");
-            text.push_str(&format!("\n  node {} has {} left: {trouble}", node.node, node.pending));
+            lines.push(format!("  node {} has {} left: {trouble}", node.node, node.pending));
         }
     }
-    text
+    lines
 }
 
-fn tell(purge: &Purge, sent: &[Sent], ended: Option<&Ended>) {
-    if purge.json {
-        let report = Report { tasks: sent, error: ended.map(ToString::to_string) };
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
-        return;
+/// How long to wait, at most [`WAIT_MAX`]: a clock cannot count further than its type.
+fn waiting_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time > WAIT_MAX {
+        return Err(format!("at most {} days can be waited", WAIT_MAX.as_secs() / 86_400));
     }
-    for task in sent {
-        let status = match task.status {
-            Some(status) => status.as_str(),
-            None => "accepted",
-        };
-        println!("{}  {status}  {} URLs", task.task_id, task.urls);
-    }
+    Ok(time)
 }
 
 /// A bar on a terminal; nothing elsewhere, where the lines that follow say it all.
@@ -234,4 +276,17 @@ fn bar(length: u64, what: &str) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_time_beyond_any_clock_is_refused_with_the_limit() {
+        assert_eq!(waiting_time("15m"), Ok(Duration::from_secs(900)));
+        let told = waiting_time("500000000000y").expect_err("it is long");
+        assert!(told.contains("365 days"), "{told}");
+        assert!(waiting_time("99999999999999999999999y").is_err());
+    }
 }

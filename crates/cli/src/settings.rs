@@ -4,12 +4,13 @@
 //! environment, the environment over the profile file. Invariant: a secret is never shown.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use catharsis_tcapi::auth::{SecretId, SecretKey, Token};
 use catharsis_tcapi::client::Credentials;
 use serde::Deserialize;
 
+use crate::console::Console;
 use crate::ended::Ended;
 
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
@@ -30,21 +31,28 @@ pub(crate) struct Connection {
     /// The token of a temporary key
     #[arg(long, value_name = "TOKEN", env = "TENCENTCLOUD_TOKEN", hide_env_values = true)]
     token: Option<Shy>,
-    /// The section of the profile file to use
-    #[arg(long, value_name = "NAME", env = "CATHARSIS_PROFILE", default_value = "default")]
-    profile: String,
-    /// The profile file. Default: ~/.config/catharsis/profile.toml
-    #[arg(long, value_name = "FILE", env = "CATHARSIS_PROFILE_FILE")]
-    profile_file: Option<PathBuf>,
+    #[command(flatten)]
+    profile: ProfileChoice,
     /// Trust the certificates in this PEM file too
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 }
 
+/// Which section of which profile file.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProfileChoice {
+    /// The section of the profile file to use
+    #[arg(long, value_name = "NAME", env = "CATHARSIS_PROFILE", default_value = "default", global = true)]
+    profile: String,
+    /// The profile file. Default: ~/.config/catharsis/profile.toml
+    #[arg(long, value_name = "FILE", env = "CATHARSIS_PROFILE_FILE", global = true)]
+    profile_file: Option<PathBuf>,
+}
+
 /// A text that does not show itself.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Shy(String);
+pub(crate) struct Shy(pub String);
 
 impl std::fmt::Debug for Shy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,7 +71,7 @@ impl std::str::FromStr for Shy {
 /// A section of the profile file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Profile {
+pub(crate) struct Profile {
     endpoint: Option<String>,
     secret_id: Option<String>,
     secret_key: Option<Shy>,
@@ -96,7 +104,8 @@ impl Endpoint {
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let parsed = authority.parse::<http::uri::Authority>().ok().filter(|it| !it.host().is_empty());
         if parsed.is_none() || authority.contains(['/', '@', '?']) {
-            return Err(Ended::Usage(format!("endpoint: `{text}` is not http(s)://HOST[:PORT]")));
+            // Not repeated: what stands before an @ may be a password.
+            return Err(Ended::Usage("endpoint: it is not http(s)://HOST[:PORT]".to_owned()));
         }
         Ok(Self { scheme, authority: authority.to_owned() })
     }
@@ -107,8 +116,8 @@ impl Connection {
     ///
     /// # Errors
     /// When a key is missing or malformed, or the profile file cannot be read.
-    pub(crate) fn resolve(&self) -> Result<(Endpoint, Credentials), Ended> {
-        let profile = self.read_profile()?;
+    pub(crate) fn resolve(&self, console: &mut Console) -> Result<(Endpoint, Credentials), Ended> {
+        let profile = self.profile.read(console)?;
         let endpoint = self.endpoint.clone().or(profile.endpoint);
         let endpoint = Endpoint::parse(endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT))?;
         let missing = |what: &str| {
@@ -127,8 +136,14 @@ impl Connection {
         };
         Ok((endpoint, Credentials { secret_id, secret_key: SecretKey::new(key.0), token }))
     }
+}
 
-    fn read_profile(&self) -> Result<Profile, Ended> {
+impl ProfileChoice {
+    /// The section in force; an empty one when none was named and there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has not the section.
+    pub(crate) fn read(&self, console: &mut Console) -> Result<Profile, Ended> {
         let usual = std::env::home_dir().map(|home| home.join(".config/catharsis/profile.toml"));
         let named = self.profile_file.is_some() || self.profile != "default";
         let Some(path) = self.profile_file.clone().or(usual) else { return Ok(Profile::default()) };
@@ -137,9 +152,8 @@ impl Connection {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Profile::default()),
             Err(error) => return Err(Ended::Usage(format!("cannot read {}: {error}", path.display()))),
         };
-        warn_of_readers(&path);
-        let mut sections: HashMap<String, Profile> =
-            toml::from_str(&text).map_err(|error| Ended::Usage(format!("{}: {}", path.display(), error.message())))?;
+        warn_of_readers(&path, console);
+        let mut sections = sections(&text, &path.display().to_string())?;
         match sections.remove(&self.profile) {
             Some(profile) => Ok(profile),
             None if named => Err(Ended::Usage(format!("{} has no section [{}]", path.display(), self.profile))),
@@ -148,18 +162,34 @@ impl Connection {
     }
 }
 
+/// The sections of a profile file. What is wrong is told by its place only: the parser's own words
+/// repeat values and names, and either may be a secret in the wrong place or without its quotes.
+fn sections(text: &str, name: &str) -> Result<HashMap<String, Profile>, Ended> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Ended::Usage(format!(
+            "{name}:{line}:{column}: expected sections ([default]) with the keys endpoint, secret_id, secret_key and token, \
+             each once and with a text in quotes; the line may hold a secret and is not shown"
+        ))
+    })
+}
+
+/// Says so when others on this machine can read a file that holds a secret.
 #[cfg(unix)]
-fn warn_of_readers(path: &std::path::Path) {
+pub(crate) fn warn_of_readers(path: &Path, console: &mut Console) {
     use std::os::unix::fs::PermissionsExt;
 
     let open = std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
     if open {
-        eprintln!("catharsis: warning: others can read {}: chmod 600 it", path.display());
+        console.note(&format!("catharsis: warning: others can read {}: chmod 600 it", path.display()));
     }
 }
 
+/// Says so when others on this machine can read a file that holds a secret; unknown here.
 #[cfg(not(unix))]
-fn warn_of_readers(_path: &std::path::Path) {}
+pub(crate) fn warn_of_readers(_path: &Path, _console: &mut Console) {}
 
 #[cfg(test)]
 mod tests {
@@ -179,5 +209,29 @@ mod tests {
     fn secrets_do_not_show_themselves() {
         let shown = format!("{:?}", Profile { secret_key: Some(Shy("hunter2".to_owned())), ..Profile::default() });
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn wrong_profile_is_told_by_its_place_and_never_by_its_content() {
+        for (text, place) in [
+            ("[default]\nsecret_key = hunter2\n", "p:2:"),
+            ("[default]\n  hunter2\n", "p:2:"),
+            ("[default]\nsecret_key = \"hunter2\n", "p:2:"),
+            ("[default]\nhunter2 = \"x\"\n", "p:2:1:"),
+            ("[default]\nsecret_key = 48151623\n", "p:2:14:"),
+            ("[default]\nsecret_key = [\"hunter2\"]\n", "p:2:14:"),
+            ("default = \"hunter2\"\n", "p:1:11:"),
+            ("[hunter2]\n[default]\n[hunter2]\n", "p:3:"),
+        ] {
+            let told = sections(text, "p").expect_err(text).to_string();
+            assert!(told.starts_with(place), "{text}: {told}");
+            assert!(!told.contains("hunter2") && !told.contains("48151623"), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn wrong_endpoint_does_not_repeat_a_password() {
+        let told = Endpoint::parse("https://user:hunter2@a.test").expect_err("it has a user").to_string();
+        assert!(!told.contains("hunter2"), "{told}");
     }
 }

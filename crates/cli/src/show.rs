@@ -8,12 +8,11 @@ use catharsis_tcapi::cdn::{
     DescribePurgeTasksResponse, Keyword, NodeReceipt, Span, TaskArea, TaskFilter, TaskStatus,
 };
 use catharsis_tcapi::time::parse_utc8;
-use serde::Serialize;
 
 use crate::Connection;
 use crate::client::Client;
+use crate::console::Console;
 use crate::ended::Ended;
-use crate::table::render;
 
 /// Which purges to list.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,7 +49,7 @@ pub struct Tasks {
     all: bool,
     /// Print one JSON document
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -76,7 +75,7 @@ enum TaskAreaArg {
 pub struct Quota {
     /// Print one JSON document
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -86,7 +85,7 @@ pub struct Quota {
 pub struct Nodes {
     /// Print one JSON document
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -99,7 +98,7 @@ pub struct Receipts {
     task: String,
     /// Print one JSON document
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -108,8 +107,8 @@ pub struct Receipts {
 ///
 /// # Errors
 /// [`Ended`].
-pub(crate) async fn tasks(options: Tasks) -> Result<(), Ended> {
-    let client = Client::new(&options.connection)?;
+pub(crate) async fn tasks(options: Tasks, console: &mut Console) -> Result<(), Ended> {
+    let client = Client::new(&options.connection, console)?;
     let mut request = tasks_request(&options)?;
     let mut shown = DescribePurgeTasksResponse { purge_logs: Vec::new(), total_count: 0 };
     loop {
@@ -123,15 +122,16 @@ pub(crate) async fn tasks(options: Tasks) -> Result<(), Ended> {
         }
     }
     if options.json {
-        return json(&shown);
+        console.json(&shown);
+        return Ok(());
     }
     let rows: Vec<Vec<String>> = shown
         .purge_logs
         .iter()
         .map(|row| vec![row.create_time.clone(), row.status.as_str().to_owned(), row.task_id.clone(), row.url.clone()])
         .collect();
-    print!("{}", render(&["CREATED (UTC+8)", "STATUS", "TASK", "URL"], &rows));
-    eprintln!("{} of {} rows", rows.len(), shown.total_count);
+    console.table(&["CREATED (UTC+8)", "STATUS", "TASK", "URL"], &rows);
+    console.note(&format!("{} of {} rows", rows.len(), shown.total_count));
     Ok(())
 }
 
@@ -175,12 +175,13 @@ fn tasks_request(options: &Tasks) -> Result<DescribePurgeTasksRequest<'_>, Ended
 ///
 /// # Errors
 /// [`Ended`].
-pub(crate) async fn quota(options: Quota) -> Result<(), Ended> {
-    let client = Client::new(&options.connection)?;
+pub(crate) async fn quota(options: Quota, console: &mut Console) -> Result<(), Ended> {
+    let client = Client::new(&options.connection, console)?;
     let request = DescribePurgeQuotaRequest {};
     let quota: DescribePurgeQuotaResponse = client.call(Action::DescribePurgeQuota, &request).await?;
     if options.json {
-        return json(&quota);
+        console.json(&quota);
+        return Ok(());
     }
     let kinds = [("url", &quota.url_purge), ("path", &quota.path_purge)];
     let rows: Vec<Vec<String>> = kinds
@@ -191,7 +192,7 @@ pub(crate) async fn quota(options: Quota) -> Result<(), Ended> {
             [vec![(*kind).to_owned(), it.area.as_str().to_owned()], numbers.to_vec()].concat()
         })
         .collect();
-    print!("{}", render(&["KIND", "AREA", "AVAILABLE", "A DAY", "A CALL"], &rows));
+    console.table(&["KIND", "AREA", "AVAILABLE", "A DAY", "A CALL"], &rows);
     Ok(())
 }
 
@@ -199,18 +200,19 @@ pub(crate) async fn quota(options: Quota) -> Result<(), Ended> {
 ///
 /// # Errors
 /// [`Ended`].
-pub(crate) async fn nodes(options: Nodes) -> Result<(), Ended> {
-    let client = Client::new(&options.connection)?;
+pub(crate) async fn nodes(options: Nodes, console: &mut Console) -> Result<(), Ended> {
+    let client = Client::new(&options.connection, console)?;
     let request = DescribeCacheNodesRequest {};
     let answer: DescribeCacheNodesResponse = client.call(Action::DescribeCacheNodes, &request).await?;
     if options.json {
-        return json(&answer);
+        console.json(&answer);
+        return Ok(());
     }
     let heading = ["NODE", "AREA", "TIER", "KIND", "FENCE", "STATE", "CURSOR", "LAG", "LAST RECEIPT"];
-    print!("{}", render(&heading, &answer.nodes.iter().map(node_row).collect::<Vec<_>>()));
+    console.table(&heading, &answer.nodes.iter().map(node_row).collect::<Vec<_>>());
     for node in &answer.nodes {
         if let Some(trouble) = &node.trouble {
-            println!("{}: {trouble}", node.node);
+            console.line(&format!("{}: {trouble}", node.node));
         }
     }
     Ok(())
@@ -235,28 +237,29 @@ fn node_row(node: &CacheNode) -> Vec<String> {
 ///
 /// # Errors
 /// [`Ended`].
-pub(crate) async fn receipts(options: Receipts) -> Result<(), Ended> {
-    let client = Client::new(&options.connection)?;
+pub(crate) async fn receipts(options: Receipts, console: &mut Console) -> Result<(), Ended> {
+    let client = Client::new(&options.connection, console)?;
     let request = DescribePurgeReceiptsRequest { task_id: options.task.as_str().into() };
     let answer: DescribePurgeReceiptsResponse = client.call(Action::DescribePurgeReceipts, &request).await?;
     if options.json {
-        return json(&answer);
+        console.json(&answer);
+        return Ok(());
     }
-    println!(
+    console.line(&format!(
         "task {}  {}  {} URLs, accepted {} (UTC+8)",
         answer.task_id,
         answer.status.as_str(),
         answer.item_count,
         answer.create_time
-    );
+    ));
     let heading = ["NODE", "AREA", "TIER", "APPLIED", "ABSENT", "REFUSED", "PENDING", "TOOK", "FENCE", "ATTEMPTS"];
-    print!("{}", render(&heading, &answer.nodes.iter().map(receipt_row).collect::<Vec<_>>()));
+    console.table(&heading, &answer.nodes.iter().map(receipt_row).collect::<Vec<_>>());
     for node in &answer.nodes {
         for refused in &node.refused {
-            println!("{} refused {}: {}", node.node, refused.url, refused.reason);
+            console.line(&format!("{} refused {}: {}", node.node, refused.url, refused.reason));
         }
         if let (true, Some(trouble)) = (node.pending > 0, &node.trouble) {
-            println!("{}: {trouble}", node.node);
+            console.line(&format!("{}: {trouble}", node.node));
         }
     }
     Ok(())
@@ -279,13 +282,6 @@ fn receipt_row(node: &NodeReceipt) -> Vec<String> {
         fence,
         node.attempts.to_string(),
     ]
-}
-
-fn json(answer: &impl Serialize) -> Result<(), Ended> {
-    let text = serde_json::to_string_pretty(answer)
-        .map_err(|error| Ended::Failed(format!("the answer cannot be shown: {error}")))?;
-    println!("{text}");
-    Ok(())
 }
 
 fn span(millis: u64) -> String {

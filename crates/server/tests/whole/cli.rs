@@ -124,3 +124,22 @@ async fn waiting_ends_with_its_own_status() {
     let output = run(&server, &["purge", "http://inland.a.test/", "--wait", "--timeout", "300ms"]).await;
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
 }
+
+#[tokio::test]
+async fn closed_pipe_ends_quietly() {
+    let (_node, server) = one_node().await;
+    let purged = run(&server, &["purge", "http://www.a.test/x"]).await;
+    assert_eq!(purged.status.code(), Some(0), "{}", text(&purged.stderr));
+    for arguments in [&["tasks"][..], &["quota", "--json"], &["purge", "http://www.a.test/y"]] {
+        // The reading end is closed before the command begins.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = command(&server, arguments);
+        command.stdout(writer).stderr(Stdio::piped());
+        let child = command.spawn().expect("the binary was built");
+        let output =
+            tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("no panic").expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+    }
+}

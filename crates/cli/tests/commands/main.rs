@@ -1,0 +1,4 @@
+//! The commands against a scripted service: what they send, what they print, how they end.
+
+mod purge;
+mod scripted;
