@@ -102,6 +102,7 @@ mod tests {
             ("domain/www.test1.com", "domain/wwwxtest1.com"),
             ("domain/*.test1.com", "domain/test1.com"),
             ("ab*ba", "aba"),
+            ("*aa*aa*", "aaa"),
             ("a?c", "abc"),
             ("*a*a*a*", "aa"),
         ] {
@@ -128,14 +129,19 @@ mod tests {
     }
 
     proptest! {
+        // Cheap, and the telling cases, where parts overlap, are rare.
+        #![proptest_config(ProptestConfig::with_cases(8_192))]
         #[test]
-        fn the_matcher_is_its_definition(pattern in "[abA*]{0,10}", text in "[abB*]{0,12}", cut in 0usize..13) {
+        fn the_matcher_is_its_definition(pattern in "([*]|aA|ab|a){0,7}", text in "(a|aa|B|[*]){0,6}", cut in 0usize..13) {
             let cut = cut.min(text.len());
             let whole = Text::new(&text[..cut], &text[cut..]);
             let (pattern, text) = (pattern.to_ascii_lowercase(), text.to_ascii_lowercase());
             prop_assert_eq!(matches(&pattern, whole.bytes()), naive(pattern.as_bytes(), text.as_bytes()));
         }
 
+    }
+
+    proptest! {
         #[test]
         fn any_pattern_and_text_are_answered(pattern in any::<String>(), text in any::<String>()) {
             let _ = check(&pattern, &text);
