@@ -34,7 +34,7 @@ use catharsis_tcapi::auth::SecretKey;
 use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
 use crate::edges;
 use crate::events::Events;
-use crate::http::{Api, DRAIN_TIMEOUT, Door, DoorLimits, Keyring, Ops, OpsService};
+use crate::http::{Api, Door, DoorLimits, Keyring, Ops, OpsService};
 
 pub use crate::edges::RunningEdge;
 
@@ -43,7 +43,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Bounds of the operator's door: a few probes and scrapers.
 const OPS_LIMITS: DoorLimits =
-    DoorLimits { connections_max: 64, header_timeout: Duration::from_secs(10), drain_timeout: Duration::from_secs(1) };
+    DoorLimits { connections_max: 64, drain_timeout: Duration::from_secs(1), ..DoorLimits::USUAL };
 
 /// A running process.
 #[derive(Debug)]
@@ -143,14 +143,7 @@ async fn start_api(
     let keys = checked.keys.into_iter().map(|(id, key)| (id, key.account, SecretKey::new(key.secret.expose())));
     let keyring = Keyring::new(keys);
     let handler = Api::new(Arc::clone(&service), Arc::clone(&clock), keyring, Arc::clone(events), api, &config.limits);
-    let limits = DoorLimits {
-        connections_max: api.connections_max,
-        header_timeout: api.header_timeout.0,
-        drain_timeout: DRAIN_TIMEOUT,
-    };
-    let door =
-        Door::open(api.listen, limits).await.with_context(|| format!("[api] cannot listen on {}", api.listen))?;
-    info!(door = "api", address = %door.address()?, "listening");
+    let door = api.open_door(checked.tls).await?;
     running.api = Some(ApiRole { address: door.address()?, store });
     running.doors.spawn(door.serve(Arc::new(handler), running.closing.clone()));
     Ok(OpsService { service, log, clock })

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catharsis_core::account::{Account, Limits};
@@ -19,8 +20,9 @@ use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind
 use super::nodes::NodeAreaName;
 use super::{
     AccountSection, AreaName, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection, JoinName, KeySection,
-    KindName, NodeSection, Secret, Span, TierName,
+    KindName, NodeSection, Secret, Span, TierName, api,
 };
+use crate::http::Tls;
 
 /// What the server is assembled from.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct Checked {
     pub nodes: HashMap<NodeId, CheckedNode>,
     /// The tokens of the edges that run here, in the order of the sections.
     pub edge_tokens: Vec<Option<Secret>>,
+    /// The certificate of the API, if it is to have one.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// A key pair of an account.
@@ -75,13 +79,14 @@ impl Problems {
 pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let mut problems = Problems(Vec::new());
     check_roles(config, &mut problems);
+    let tls = config.api.as_ref().and_then(|section| api::check(section, &mut problems.0));
     let keys = check_keys(&config.accounts, &mut problems);
     let directory = check_directory(config, &mut problems);
     let (topology, nodes) = check_nodes(&config.nodes, &mut problems);
     let edge_tokens = config.edges.iter().map(|edge| check_edge(edge, &mut problems)).collect();
     match (directory, topology) {
         (Some(directory), Some(topology)) if problems.0.is_empty() => {
-            Ok(Checked { directory, keys, topology, nodes, edge_tokens })
+            Ok(Checked { directory, keys, topology, nodes, edge_tokens, tls: tls.map(Arc::new) })
         }
         _ => Err(problems.0),
     }

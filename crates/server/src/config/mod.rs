@@ -7,6 +7,7 @@
 //! Invariant: unknown keys are refused, and all problems that can be found are reported at once.
 
 mod accounts;
+mod api;
 mod checked;
 mod nodes;
 mod units;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, KeySection};
+pub use api::ApiSection;
 pub use checked::{Checked, CheckedNode, Key};
 pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
 pub use units::{Secret, Size, Span};
@@ -50,62 +52,6 @@ pub struct Config {
     /// Built-in edges that run in this process.
     #[serde(default, rename = "edge")]
     pub edges: Vec<EdgeSection>,
-}
-
-/// `[api]`: the Tencent Cloud API door.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiSection {
-    /// Address to listen on.
-    pub listen: SocketAddr,
-    /// Connections at once, default 4096; more wait in the system's queue.
-    #[serde(default = "ApiSection::connections_max")]
-    pub connections_max: usize,
-    /// Memory for request bodies being read, all together, default 256 MiB. A request waits until
-    /// its body fits.
-    #[serde(default = "ApiSection::body_memory")]
-    pub body_memory: Size,
-    /// Time to send a request's headers, default 10 s, and then its body, default 30 s.
-    #[serde(default = "ApiSection::header_timeout")]
-    pub header_timeout: Span,
-    /// See `header_timeout`.
-    #[serde(default = "ApiSection::body_timeout")]
-    pub body_timeout: Span,
-    /// Whether `X-TC-Content-SHA256: UNSIGNED-PAYLOAD` is accepted, default true. Such a request's
-    /// body is not covered by its signature: switch it off where clients do not need it.
-    #[serde(default = "ApiSection::unsigned_payload")]
-    pub unsigned_payload: bool,
-}
-
-impl ApiSection {
-    const fn connections_max() -> usize {
-        4_096
-    }
-    const fn body_memory() -> Size {
-        Size::mebibytes(256)
-    }
-    const fn header_timeout() -> Span {
-        Span::seconds(10)
-    }
-    const fn body_timeout() -> Span {
-        Span::seconds(30)
-    }
-    const fn unsigned_payload() -> bool {
-        true
-    }
-
-    /// The defaults, on an address.
-    #[must_use]
-    pub const fn on(listen: SocketAddr) -> Self {
-        Self {
-            listen,
-            connections_max: Self::connections_max(),
-            body_memory: Self::body_memory(),
-            header_timeout: Self::header_timeout(),
-            body_timeout: Self::body_timeout(),
-            unsigned_payload: Self::unsigned_payload(),
-        }
-    }
 }
 
 /// `[store]`: the embedded store.

@@ -131,11 +131,8 @@ async fn install(options: &Options, store: PathBuf) -> anyhow::Result<Installati
     let api_listen = ports.take();
     let edge_listens =
         [("mainland", NodeAreaName::Mainland, ports.take()), ("overseas", NodeAreaName::Overseas, ports.take())];
-    let limits = DoorLimits {
-        connections_max: 256,
-        header_timeout: std::time::Duration::from_secs(10),
-        drain_timeout: std::time::Duration::from_secs(1),
-    };
+    let limits =
+        DoorLimits { connections_max: 256, drain_timeout: std::time::Duration::from_secs(1), ..DoorLimits::USUAL };
     let door = Door::open(ports.take(), limits).await.context("the origin cannot listen")?;
     let origin = SampleOrigin::new();
     let origin_address = door.address()?;
