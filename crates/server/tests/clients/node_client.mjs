@@ -1,7 +1,8 @@
-// Runs the official Tencent Cloud SDK for Node.js, unchanged, against a server on plain HTTP.
+// Runs the official Tencent Cloud SDK for Node.js, unchanged, against a server on plain HTTP or HTTPS.
 //
 // Not a client of its own: it only chooses the SDK's settings. Reads one JSON object a line from standard input and answers each with
-// one line, in order, as python_client.py does and with the same fields; this SDK has no unsigned payload and no second, asynchronous client.
+// one line, in order, as python_client.py does and with the same fields; this SDK has no unsigned payload and no second, asynchronous client,
+// and takes further authorities from NODE_EXTRA_CA_CERTS only.
 // The SDK is loaded from the folder CATHARSIS_TEST_NODE_DIR, which holds node_modules.
 
 import { createRequire } from "node:module";
@@ -32,7 +33,7 @@ async function answer(call) {
     profile: {
       signMethod,
       language: call.language ?? "en-US",
-      httpProfile: { protocol: "http://", endpoint: call.endpoint, reqMethod, reqTimeout: 30 },
+      httpProfile: { protocol: `${call.protocol ?? "http"}://`, endpoint: call.endpoint, reqMethod, reqTimeout: 30 },
     },
   });
   try {

@@ -1,4 +1,4 @@
-"""Runs the official Tencent Cloud SDK for Python, unchanged, against a server on plain HTTP.
+"""Runs the official Tencent Cloud SDK for Python, unchanged, against a server on plain HTTP or HTTPS.
 
 Not a client of its own: it only chooses the SDK's settings. Reads one JSON object a line from standard input and answers each with one
 line, in order, so that one process serves many calls (importing the SDK costs half a second).
@@ -7,7 +7,8 @@ line, in order, so that one process serves many calls (importing the SDK costs h
      "action": "PurgeUrlsCache", "params": {"Urls": ["http://www.example.test/"]}}
 
 `form` is one of FORMS. Optional: "async": true (the SDK's httpx client), "token", "region", "language" ("en-US", "zh-CN"),
-"untyped": true (sends `params` as they are, where the SDK's typed request could not hold them; not with "async").
+"untyped": true (sends `params` as they are, where the SDK's typed request could not hold them; not with "async"), "protocol": "https",
+and with it "certification": the file of the only authority that is trusted.
 
     {"ok": {"TaskId": "..", "RequestId": ".."}}
     {"error": {"code": "AuthFailure.SignatureFailure", "message": "..", "requestId": ".."}}
@@ -37,7 +38,13 @@ FORMS = {
 
 def profile_of(call):
     sign_method, http_method, unsigned = FORMS[call["form"]]
-    http = HttpProfile(protocol="http", endpoint=call["endpoint"], reqMethod=http_method, reqTimeout=30)
+    http = HttpProfile(
+        protocol=call.get("protocol", "http"),
+        endpoint=call["endpoint"],
+        reqMethod=http_method,
+        reqTimeout=30,
+        certification=call.get("certification"),
+    )
     profile = ClientProfile(signMethod=sign_method, httpProfile=http, language=call.get("language", "en-US"))
     profile.unsignedPayload = unsigned
     return profile

@@ -37,6 +37,10 @@ fn code(answer: &[u8]) -> Option<String> {
         return None;
     }
     assert!(head.to_ascii_lowercase().contains("content-type: application/json\r\n"), "exactly that: {head}");
+    // What followed the request may have been answered too.
+    let length = head.to_ascii_lowercase().split_once("content-length: ").map(|(_, rest)| rest.to_owned());
+    let length = length.and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
+    let body = body.get(..length).unwrap_or_default();
     let envelope: Value = serde_json::from_str(body).unwrap_or_default();
     assert!(envelope["Response"]["RequestId"].is_string() || body.is_empty(), "{body}");
     Some(envelope["Response"]["Error"]["Code"].as_str().unwrap_or_default().to_owned())

@@ -108,6 +108,12 @@ name = "other.test"
         self
     }
 
+    /// Takes the address for plain HTTP out of `[api]`.
+    pub(crate) fn without_plain_http(mut self) -> Self {
+        self.text = self.text.replacen("[api]\nlisten = \"127.0.0.1:0\"\n", "[api]\n", 1);
+        self
+    }
+
     /// Adds a section, in TOML.
     pub(crate) fn section(mut self, toml: &str) -> Self {
         self.text.push_str(toml);
@@ -143,6 +149,8 @@ pub(crate) struct Server {
     child: Child,
     pub api: SocketAddr,
     pub ops: SocketAddr,
+    /// The API with TLS, if the configuration asks for it.
+    pub tls: SocketAddr,
     lines: Receiver<String>,
     /// The store's folder lives as long as the server.
     folder: Option<std::sync::Arc<tempfile::TempDir>>,
@@ -169,7 +177,7 @@ impl Server {
             }
         });
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { child, api: unknown, ops: unknown, lines, folder: None };
+        let mut server = Self { child, api: unknown, ops: unknown, tls: unknown, lines, folder: None };
         server.await_ready();
         server
     }
@@ -187,10 +195,24 @@ impl Server {
             match (event["message"].as_str(), event["door"].as_str()) {
                 (Some("catharsis is ready"), _) => return,
                 (Some("listening"), Some("api")) => self.api = address().expect("an address"),
+                (Some("listening with TLS"), Some("api")) => self.tls = address().expect("an address"),
                 (Some("listening"), Some("ops")) => self.ops = address().expect("an address"),
                 _ => {}
             }
             seen.push(line);
+        }
+    }
+
+    /// Waits until the server logs this message, and returns the event.
+    pub(crate) fn await_event(&self, message: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("the server does not log {message:?}"));
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            if event["message"] == message {
+                return event;
+            }
         }
     }
 
