@@ -151,9 +151,9 @@ async fn send(client: &Client, purge: &Purge, list: List, ledger: &mut Ledger<'_
     for call in list.calls(purge.batch as usize) {
         let call = call?;
         let request = PurgeUrlsCacheRequest {
-            urls: call.iter().map(|url| url.as_str().into()).collect(),
             area: purge.area.map(PurgeArea::from),
             url_encode: purge.url_encode,
+            ..PurgeUrlsCacheRequest::of(call.iter().map(|url| url.as_str().into()).collect())
         };
         let answer: Result<PurgeUrlsCacheResponse, Ended> = client.call(Action::PurgeUrlsCache, &request).await;
         let answer = answer.map_err(|ended| match ended {

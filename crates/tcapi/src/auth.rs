@@ -138,12 +138,75 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// What is wrong with the form of an authorization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// The header is longer than [`crate::limits::MAX_AUTHORIZATION`].
+    Long,
+    /// Another algorithm, or none.
+    NoAlgorithm,
+    /// A part is no `name=value`.
+    NoEquals,
+    /// A part that nobody defines.
+    UnknownPart,
+    /// A part given twice.
+    PartTwice,
+    /// No credential.
+    NoCredential,
+    /// No list of headers.
+    NoSignedHeaders,
+    /// No signature.
+    NoSignature,
+    /// The scope's form is wrong.
+    Scope,
+    /// The signature's form is wrong.
+    SignatureDigits,
+    /// The request has no content type.
+    NoContentType,
+    /// A name in the list is no header's.
+    HeaderName,
+    /// The list is signed itself, so its order matters.
+    HeaderOrder,
+    /// More than [`crate::limits::MAX_SIGNED_HEADERS`].
+    TooManyHeaders,
+    /// A header in the list is not in the request.
+    AbsentHeader,
+    /// The two that have to be signed.
+    NeededHeaders,
+    /// A value that nobody defines.
+    ContentSha256,
+}
+
+impl Malformed {
+    const fn english(self) -> &'static str {
+        match self {
+            Malformed::Long => "the header is longer than 2048 bytes",
+            Malformed::NoAlgorithm => "it does not begin with TC3-HMAC-SHA256",
+            Malformed::NoEquals => "a part has no `=`",
+            Malformed::UnknownPart => "it has a part that is none of Credential, SignedHeaders and Signature",
+            Malformed::PartTwice => "a part stands twice",
+            Malformed::NoCredential => "Credential is missing",
+            Malformed::NoSignedHeaders => "SignedHeaders is missing",
+            Malformed::NoSignature => "Signature is missing",
+            Malformed::Scope => "Credential is not <SecretId>/<Date>/<service>/tc3_request",
+            Malformed::SignatureDigits => "Signature is not 64 lower-case hex digits",
+            Malformed::NoContentType => "Content-Type is missing, and TC3 signs it",
+            Malformed::HeaderName => "SignedHeaders has a name that is not one in lower case",
+            Malformed::HeaderOrder => "SignedHeaders is not in ASCII order",
+            Malformed::TooManyHeaders => "SignedHeaders has more than 16 names",
+            Malformed::AbsentHeader => "SignedHeaders names a header that the request does not have",
+            Malformed::NeededHeaders => "SignedHeaders must contain content-type and host",
+            Malformed::ContentSha256 => "X-TC-Content-SHA256 may only be UNSIGNED-PAYLOAD",
+        }
+    }
+}
+
 /// Why a request's identity was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// The `Authorization` header, or the headers it speaks of, are not well formed.
-    #[error("The authorization is not well formed: {0}.")]
-    Malformed(String),
+    #[error("The authorization is not well formed: {}.", .0.english())]
+    Malformed(Malformed),
     /// `Authorization: SKIP`, the SDKs' mode for calls without a signature; nothing here takes such a call.
     #[error("The authorization `SKIP` is not accepted: each call has to be signed.")]
     Skip,
@@ -204,8 +267,10 @@ pub enum AuthError {
         /// Length of that method's signature, bytes.
         expected: usize,
     },
-    /// For the server: the key is unknown, deleted or disabled.
-    #[error("The SecretId is not found, please ensure that your SecretId is correct.")]
+    /// For the server: the key is unknown, deleted or disabled; a stranger is not told which.
+    #[error(
+        "The SecretId is not found, please ensure that your SecretId is correct. A key that was deleted or disabled counts as not found."
+    )]
     SecretIdNotFound,
     /// The text given as key id cannot be one.
     #[error("The SecretId is not that of an API key.")]
@@ -213,6 +278,23 @@ pub enum AuthError {
     /// The token is missing, wrong, expired, or does not belong to the key.
     #[error("The token is missing, wrong or expired, or does not belong to this SecretId.")]
     Token,
+    /// For the server: a temporary key without its token.
+    #[error(
+        "The token is missing: a temporary SecretId needs the token that was issued with it (X-TC-Token or `Token`)."
+    )]
+    TokenMissing,
+    /// For the server: the temporary key's time is over; both in Unix seconds.
+    #[error(
+        "The token is expired since {expired} ({} UTC), the server's clock says {now} ({} UTC): ask for a new temporary key.",
+        format_utc(*expired),
+        format_utc(*now)
+    )]
+    TokenExpired {
+        /// When it ended.
+        expired: i64,
+        /// The server's clock.
+        now: i64,
+    },
 }
 
 impl AuthError {
@@ -233,14 +315,14 @@ impl AuthError {
             | AuthError::SignatureForm { .. } => ErrorCode::AuthSignatureFailure,
             AuthError::SecretIdNotFound => ErrorCode::AuthSecretIdNotFound,
             AuthError::SecretIdForm => ErrorCode::AuthInvalidSecretId,
-            AuthError::Token => ErrorCode::AuthTokenFailure,
+            AuthError::Token | AuthError::TokenMissing | AuthError::TokenExpired { .. } => ErrorCode::AuthTokenFailure,
         }
     }
 }
 
 impl From<AuthError> for WireError {
     fn from(e: AuthError) -> Self {
-        WireError::new(e.code(), e.to_string())
+        WireError::new(e.code(), e.to_string()).with_chinese(e.chinese())
     }
 }
 

@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::auth::{AuthError, SecretId, SecretKey, Token};
 use crate::code::{ErrorCode, WireError};
+pub use crate::language::Language;
 use crate::limits::{MAX_ACTION, MAX_GET_URL, MAX_REQUEST_CLIENT, MAX_SKEW_SECONDS, MAX_TRACE_ID};
 use crate::params::{ParamError, Params, flat};
 use crate::request::{Carrier, Head, RequestParts, only, text_of};
@@ -41,16 +42,6 @@ const COMMON: [&str; 11] = [
     "Language",
     "RequestClient",
 ];
-
-/// The language asked for `Message`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Language {
-    /// `zh-CN`.
-    Chinese,
-    /// `en-US`, and whatever is not known.
-    #[default]
-    English,
-}
 
 /// A request that is well formed as far as it had to be read to find its signature. Its `Debug` shows neither parameters nor token.
 #[derive(Clone)]
@@ -120,7 +111,7 @@ impl Call {
     ) -> Result<Call, CallError> {
         let common = |name: &'static str| only(headers, &HeaderName::from_static(name))?.map(text_of).transpose();
         let action = action_name(common("x-tc-action")?)?;
-        let version = common("x-tc-version")?.ok_or(ParamError::Missing("Version"))?.to_owned();
+        let version = common("x-tc-version")?.ok_or_else(|| ParamError::Missing("Version".into()))?.to_owned();
         let timestamp = timestamp(common("x-tc-timestamp")?)?;
         let proof = tc3::Proof::collect(authorization, head.method, raw_query, &head.host, headers)?;
         Ok(Call {
@@ -128,7 +119,7 @@ impl Call {
             version,
             timestamp,
             host: head.host.clone(),
-            language: language(common("x-tc-language")?),
+            language: Language::named(common("x-tc-language")?),
             token: token(common("x-tc-token")?)?,
             trace_id: trace_id(headers)?,
             request_client: request_client(common("x-tc-requestclient")?),
@@ -139,7 +130,7 @@ impl Call {
     /// v1: the common parameters are among the others.
     fn from_pairs(headers: &HeaderMap, head: &Head<'_>, pairs: Vec<(String, String)>) -> Result<Call, CallError> {
         let common = Common::find(&pairs)?;
-        let required = |name: &'static str| common.get(name).ok_or(ParamError::Missing(name));
+        let required = |name: &'static str| common.get(name).ok_or_else(|| ParamError::Missing(name.into()));
         let action = action_name(common.get("Action"))?;
         let version = required("Version")?.to_owned();
         let timestamp = timestamp(common.get("Timestamp"))?;
@@ -155,7 +146,7 @@ impl Call {
             version,
             timestamp,
             host: head.host.clone(),
-            language: language(common.get("Language")),
+            language: Language::named(common.get("Language")),
             token: token(common.get("Token"))?,
             trace_id: trace_id(headers)?,
             request_client: request_client(common.get("RequestClient")),
@@ -352,7 +343,7 @@ fn has_signature(query: &str) -> bool {
 }
 
 fn action_name(text: Option<&str>) -> Result<String, CallError> {
-    let text = text.filter(|t| !t.is_empty()).ok_or(ParamError::Missing("Action"))?;
+    let text = text.filter(|t| !t.is_empty()).ok_or_else(|| ParamError::Missing("Action".into()))?;
     if text.len() > MAX_ACTION || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(CallError::ActionName);
     }
@@ -364,13 +355,9 @@ fn action_name(text: Option<&str>) -> Result<String, CallError> {
 }
 
 fn timestamp(text: Option<&str>) -> Result<i64, ParamError> {
-    let text = text.ok_or(ParamError::Missing("Timestamp"))?;
+    let text = text.ok_or_else(|| ParamError::Missing("Timestamp".into()))?;
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|t| plain && (0..=MAX_UNIX).contains(t)).ok_or(ParamError::Number("Timestamp"))
-}
-
-fn language(text: Option<&str>) -> Language {
-    if text == Some("zh-CN") { Language::Chinese } else { Language::English }
 }
 
 /// An empty token is none: several SDKs send the empty text when they have no token.
@@ -458,6 +445,6 @@ impl CallError {
 
 impl From<CallError> for WireError {
     fn from(e: CallError) -> Self {
-        WireError::new(e.code(), e.to_string())
+        WireError::new(e.code(), e.to_string()).with_chinese(e.chinese())
     }
 }

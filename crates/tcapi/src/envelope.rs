@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::code::{ErrorCode, WireError};
+use crate::language::Language;
 use crate::text::shown;
 
 /// `Content-Type` of every answer; nothing may follow it.
@@ -76,11 +77,11 @@ pub fn ok(request_id: RequestId, answer: &impl Serialize) -> Result<Bytes, Envel
     Ok(out.into())
 }
 
-/// The body of a failure.
+/// The body of a failure, its text in the language that the client asked for.
 #[must_use]
-pub fn error(request_id: RequestId, error: &WireError) -> Bytes {
+pub fn error(request_id: RequestId, error: &WireError, language: Language) -> Bytes {
     // Serializing a text cannot fail; the code has no character that JSON escapes.
-    let message = serde_json::Value::String(error.message.clone());
+    let message = serde_json::Value::String(error.message(language).into_owned());
     format!(
         "{{\"Response\":{{\"Error\":{{\"Code\":\"{}\",\"Message\":{message}}},\"RequestId\":\"{request_id}\"}}}}",
         error.code
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn an_error_keeps_its_code_and_escapes_its_text() {
         let failure = WireError::new(ErrorCode::CdnParamError, "bad \"url\"\n<中>");
-        let body = error(ID, &failure);
+        let body = error(ID, &failure, Language::English);
         assert_eq!(
             text(&body),
             format!(
@@ -222,6 +223,13 @@ mod tests {
         );
         let Err(AnswerError::Api(seen)) = parse::<PurgeUrlsCacheResponse>(&body) else { panic!("an error of the API") };
         assert_eq!((seen.known(), seen.message.as_str()), (Some(ErrorCode::CdnParamError), failure.message.as_str()));
+    }
+
+    #[test]
+    fn an_error_is_told_in_the_language_that_was_asked_for() {
+        let failure = WireError::new(ErrorCode::CdnParamError, "bad").with_chinese("坏");
+        let body = error(ID, &failure, Language::Chinese);
+        assert!(text(&body).contains(r#""Message":"坏""#), "{}", text(&body));
     }
 
     #[test]

@@ -15,9 +15,11 @@
 pub mod auth;
 pub mod call;
 pub mod cdn;
+mod chinese;
 pub mod client;
 pub mod code;
 pub mod envelope;
+pub mod language;
 pub mod limits;
 pub mod params;
 pub mod request;
@@ -25,9 +27,11 @@ pub mod tc3;
 mod text;
 pub mod time;
 pub mod v1;
+mod wire_error;
 
 pub use auth::{AuthError, SecretId, SecretKey, Token};
 pub use call::{Call, CallError};
 pub use code::{ErrorCode, WireError};
 pub use envelope::RequestId;
+pub use language::Language;
 pub use request::RequestParts;

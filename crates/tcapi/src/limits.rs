@@ -63,3 +63,36 @@ pub const MAX_OFFSET: i64 = 1_000_000_000;
 
 /// Length of `Keyword` and `TaskId` in DescribePurgeTasks, bytes. Browsers and caches stop at URLs of 8 KB.
 pub const MAX_KEYWORD: usize = 8_192;
+
+/// Headers of one prefetch, as documented.
+pub const MAX_PUSH_HEADERS: usize = 20;
+
+/// Length of the name of a prefetch's header, bytes, as documented.
+pub const MAX_HEADER_NAME: usize = 128;
+
+/// Length of the value of a prefetch's header, bytes, as documented; taken for `UserAgent` too, for which nothing is documented.
+pub const MAX_HEADER_VALUE: usize = 1_024;
+
+/// Length of a domain, characters, as documented for AddCdnDomain.
+pub const MAX_DOMAIN: usize = 81;
+
+/// Addresses in one list of origins. The documentation states no number; a console's field of addresses holds some dozens.
+pub const MAX_ORIGINS: usize = 64;
+
+/// Filters of DescribeDomains: each of the eleven names, with room to say some twice.
+pub const MAX_FILTERS: usize = 20;
+
+/// Values of one filter of DescribeDomains, as documented; with `Fuzzy` it is one.
+pub const MAX_FILTER_VALUES: usize = 5;
+
+/// Length of one value of a filter, bytes: a domain, an address or a tag's key (127 characters at the vendor's).
+pub const MAX_FILTER_VALUE: usize = 512;
+
+/// Length of `ClientToken`, bytes: a UUID (36) fits, as does a hash in hex (64).
+pub const MAX_CLIENT_TOKEN: usize = 64;
+
+/// Length of the name of a webhook's endpoint, bytes.
+pub const MAX_WEBHOOK_NAME: usize = 64;
+
+/// Length of each text of ModifyPurgeFetchTaskStatus, bytes; they are answered and not kept.
+pub const MAX_REPORT_TEXT: usize = 4_096;

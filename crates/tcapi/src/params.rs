@@ -11,6 +11,7 @@ pub(crate) mod flat;
 mod json;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::code::{ErrorCode, WireError};
 use crate::limits::{MAX_DEPTH, MAX_INDEX, MAX_MEMBERS, MAX_VALUES};
@@ -101,6 +102,8 @@ pub enum Form {
 pub struct Params<'a> {
     form: Form,
     root: Object<'a>,
+    /// Where `root` stands, for messages: empty at the top, else `Origin.` or `Filters.0.`.
+    path: String,
 }
 
 impl<'a> Params<'a> {
@@ -109,7 +112,7 @@ impl<'a> Params<'a> {
     /// # Errors
     /// Not UTF-8, not JSON, not an object, a name twice, too deep, too many values.
     pub fn from_json(body: &'a [u8]) -> Result<Self, ParamError> {
-        json::parse(body).map(|root| Self { form: Form::Json, root })
+        json::parse(body).map(|root| Self { form: Form::Json, root, path: String::new() })
     }
 
     /// Builds the tree of decoded pairs, leaving out those whose name `is_common` claims.
@@ -117,7 +120,7 @@ impl<'a> Params<'a> {
         pairs: &'a [(String, String)],
         is_common: impl Fn(&str) -> bool,
     ) -> Result<Self, ParamError> {
-        flat::build(pairs, is_common).map(|root| Self { form: Form::Flat, root })
+        flat::build(pairs, is_common).map(|root| Self { form: Form::Flat, root, path: String::new() })
     }
 
     /// How the parameters were written.
@@ -132,15 +135,91 @@ impl<'a> Params<'a> {
         &self.root
     }
 
-    /// Refuses any top-level name that is not in `known`.
+    /// The full name of a member, for messages: `Filters.0.Name`.
+    #[must_use]
+    pub fn path_of(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
+    }
+
+    /// Refuses any name that is not in `known`; what structures below hold is not looked at.
     ///
     /// # Errors
     /// [`ParamError::Unknown`] with the first such name.
     pub fn only(&self, known: &[&str]) -> Result<(), ParamError> {
         match self.root.iter().find(|(name, _)| !known.contains(name)) {
-            Some((name, _)) => Err(ParamError::Unknown(name.to_owned())),
+            Some((name, _)) => Err(ParamError::Unknown(self.path_of(name))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a parameter is given and was not taken yet; `null` is not given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.root.get(name).is_some_and(|value| *value != Param::Null)
+    }
+
+    /// Refuses a missing parameter before any type is looked at.
+    ///
+    /// # Errors
+    /// [`ParamError::Missing`].
+    pub fn require(&self, name: &str) -> Result<(), ParamError> {
+        if self.root.get(name).is_some() { Ok(()) } else { Err(self.missing(name)) }
+    }
+
+    /// Takes a structure as parameters of its own, `None` when absent.
+    ///
+    /// # Errors
+    /// [`ParamError::WrongType`].
+    pub fn object(&mut self, name: &str) -> Result<Option<Params<'a>>, ParamError> {
+        let Some(value) = self.root.take(name) else { return Ok(None) };
+        let path = self.path_of(name);
+        self.below(value, path).map(Some)
+    }
+
+    /// Takes a structure that has to be there.
+    ///
+    /// # Errors
+    /// [`ParamError::Missing`], [`ParamError::WrongType`].
+    pub fn required_object(&mut self, name: &str) -> Result<Params<'a>, ParamError> {
+        self.object(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// Takes a list of structures, `None` when absent; a single structure is no list.
+    ///
+    /// # Errors
+    /// [`ParamError::WrongType`], naming the element where it is one of those.
+    pub fn objects(&mut self, name: &str) -> Result<Option<Vec<Params<'a>>>, ParamError> {
+        match self.root.take(name) {
+            None => Ok(None),
+            Some(Param::List(list)) => {
+                let each = |(n, value)| self.below(value, format!("{}{name}.{n}", self.path));
+                list.into_iter().enumerate().map(each).collect::<Result<Vec<_>, _>>().map(Some)
+            }
+            Some(Param::Null | Param::Bool(_) | Param::Int(_) | Param::Float(_) | Param::Str(_) | Param::Object(_)) => {
+                Err(wrong(self.path_of(name), Expected::ObjectList))
+            }
+        }
+    }
+
+    /// Takes a value of whatever type, `None` when absent.
+    pub(crate) fn any(&mut self, name: &str) -> Option<Param<'a>> {
+        self.root.take(name)
+    }
+
+    fn below(&self, value: Param<'a>, mut path: String) -> Result<Params<'a>, ParamError> {
+        match value {
+            Param::Object(root) => {
+                path.push('.');
+                Ok(Params { form: self.form, root, path })
+            }
+            Param::Null | Param::Bool(_) | Param::Int(_) | Param::Float(_) | Param::Str(_) | Param::List(_) => {
+                Err(wrong(path, Expected::Object))
+            }
+        }
+    }
+
+    fn missing(&self, name: &str) -> ParamError {
+        ParamError::Missing(self.path_of(name))
     }
 
     /// Takes a text, `None` when absent.
@@ -148,15 +227,15 @@ impl<'a> Params<'a> {
     /// # Errors
     /// [`ParamError::WrongType`].
     pub fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, ParamError> {
-        self.root.take(name).map(|value| text_of(value, || name.to_owned())).transpose()
+        self.root.take(name).map(|value| text_of(value, || self.path_of(name))).transpose()
     }
 
     /// Takes a text that has to be there.
     ///
     /// # Errors
     /// [`ParamError::Missing`], [`ParamError::WrongType`].
-    pub fn required_text(&mut self, name: &'static str) -> Result<Cow<'a, str>, ParamError> {
-        self.text(name)?.ok_or(ParamError::Missing(name))
+    pub fn required_text(&mut self, name: &str) -> Result<Cow<'a, str>, ParamError> {
+        self.text(name)?.ok_or_else(|| self.missing(name))
     }
 
     /// Takes an integer of 64 bits, `None` when absent. In a flat form: digits, a `-` before them allowed.
@@ -170,7 +249,7 @@ impl<'a> Params<'a> {
             (Form::Flat, Param::Str(text)) if !text.starts_with('+') => text.parse().ok(),
             (Form::Json | Form::Flat, _) => None,
         };
-        number.map(Some).ok_or_else(|| wrong(name.to_owned(), "an integer"))
+        number.map(Some).ok_or_else(|| wrong(self.path_of(name), Expected::Integer))
     }
 
     /// Takes a truth value, `None` when absent. In a flat form: `true`, `false`, `True`, `False`, as the SDKs write them.
@@ -188,7 +267,7 @@ impl<'a> Params<'a> {
             },
             (Form::Json | Form::Flat, _) => None,
         };
-        truth.map(Some).ok_or_else(|| wrong(name.to_owned(), "true or false"))
+        truth.map(Some).ok_or_else(|| wrong(self.path_of(name), Expected::Truth))
     }
 
     /// Takes a list of texts, `None` when absent; a single text is no list.
@@ -199,11 +278,14 @@ impl<'a> Params<'a> {
         match self.root.take(name) {
             None => Ok(None),
             Some(Param::List(list)) => {
-                let texts = list.into_iter().enumerate().map(|(n, value)| text_of(value, || format!("{name}.{n}")));
+                let texts = list
+                    .into_iter()
+                    .enumerate()
+                    .map(|(n, value)| text_of(value, || format!("{}{name}.{n}", self.path)));
                 texts.collect::<Result<Vec<_>, _>>().map(Some)
             }
             Some(Param::Null | Param::Bool(_) | Param::Int(_) | Param::Float(_) | Param::Str(_) | Param::Object(_)) => {
-                Err(wrong(name.to_owned(), "a list of strings"))
+                Err(wrong(self.path_of(name), Expected::TextList))
             }
         }
     }
@@ -212,8 +294,8 @@ impl<'a> Params<'a> {
     ///
     /// # Errors
     /// [`ParamError::Missing`], [`ParamError::WrongType`].
-    pub fn required_texts(&mut self, name: &'static str) -> Result<Vec<Cow<'a, str>>, ParamError> {
-        self.texts(name)?.ok_or(ParamError::Missing(name))
+    pub fn required_texts(&mut self, name: &str) -> Result<Vec<Cow<'a, str>>, ParamError> {
+        self.texts(name)?.ok_or_else(|| self.missing(name))
     }
 }
 
@@ -221,13 +303,43 @@ fn text_of<'a>(value: Param<'a>, path: impl FnOnce() -> String) -> Result<Cow<'a
     match value {
         Param::Str(text) => Ok(text),
         Param::Null | Param::Bool(_) | Param::Int(_) | Param::Float(_) | Param::List(_) | Param::Object(_) => {
-            Err(wrong(path(), "a string"))
+            Err(wrong(path(), Expected::Text))
         }
     }
 }
 
-fn wrong(path: String, expected: &'static str) -> ParamError {
+fn wrong(path: String, expected: Expected) -> ParamError {
     ParamError::WrongType { path, expected }
+}
+
+/// The type that a parameter has to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Text.
+    Text,
+    /// A whole number of 64 bits.
+    Integer,
+    /// `true` or `false`.
+    Truth,
+    /// A list of texts.
+    TextList,
+    /// A structure.
+    Object,
+    /// A list of structures.
+    ObjectList,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Expected::Text => "a string",
+            Expected::Integer => "an integer",
+            Expected::Truth => "true or false",
+            Expected::TextList => "a list of strings",
+            Expected::Object => "an object",
+            Expected::ObjectList => "a list of objects",
+        })
+    }
 }
 
 /// Why parameters could not be read. Names are the caller's text as decoded; the message shows them shortened and escaped.
@@ -238,12 +350,12 @@ pub enum ParamError {
     WrongType {
         /// `Urls.3`, `Filters.0.Name`.
         path: String,
-        /// What is expected, in words.
-        expected: &'static str,
+        /// What is expected.
+        expected: Expected,
     },
-    /// A required parameter is absent.
+    /// A required parameter is absent; its full name, `Origin.Origins`.
     #[error("The request is missing a required parameter `{0}`.")]
-    Missing(&'static str),
+    Missing(String),
     /// A name that the action does not define.
     #[error("The parameter `{}` is not recognized.", shown(.0))]
     Unknown(String),
@@ -324,7 +436,7 @@ impl ParamError {
 
 impl From<ParamError> for WireError {
     fn from(e: ParamError) -> Self {
-        WireError::new(e.code(), e.to_string())
+        WireError::new(e.code(), e.to_string()).with_chinese(e.chinese())
     }
 }
 
@@ -339,14 +451,14 @@ mod tests {
     #[test]
     fn json_types_are_strict_and_the_path_is_named() {
         let mut p = json(r#"{"Urls":["a","b","c",4],"Limit":"20","Text":1,"Flag":"true","One":"a","Nil":null}"#);
-        assert_eq!(p.texts("Urls"), Err(wrong("Urls.3".into(), "a string")));
-        assert_eq!(p.int("Limit"), Err(wrong("Limit".into(), "an integer")));
-        assert_eq!(p.text("Text"), Err(wrong("Text".into(), "a string")));
-        assert_eq!(p.boolean("Flag"), Err(wrong("Flag".into(), "true or false")));
-        assert_eq!(p.texts("One"), Err(wrong("One".into(), "a list of strings")));
+        assert_eq!(p.texts("Urls"), Err(wrong("Urls.3".into(), Expected::Text)));
+        assert_eq!(p.int("Limit"), Err(wrong("Limit".into(), Expected::Integer)));
+        assert_eq!(p.text("Text"), Err(wrong("Text".into(), Expected::Text)));
+        assert_eq!(p.boolean("Flag"), Err(wrong("Flag".into(), Expected::Truth)));
+        assert_eq!(p.texts("One"), Err(wrong("One".into(), Expected::TextList)));
         assert_eq!(p.text("Nil"), Ok(None));
-        assert_eq!(p.required_text("Nil"), Err(ParamError::Missing("Nil")));
-        let text = ParamError::WrongType { path: "Urls.3".into(), expected: "a string" }.to_string();
+        assert_eq!(p.required_text("Nil"), Err(ParamError::Missing("Nil".into())));
+        let text = ParamError::WrongType { path: "Urls.3".into(), expected: Expected::Text }.to_string();
         assert!(text.starts_with("The value type of parameter `Urls.3` is not valid"), "{text}");
     }
 
@@ -361,6 +473,31 @@ mod tests {
         assert!(p.int("Plus").is_err());
         assert_eq!((p.boolean("A"), p.boolean("B")), (Ok(Some(true)), Ok(Some(false))));
         assert!(p.boolean("C").is_err());
+    }
+
+    #[test]
+    fn structures_are_read_like_the_top_and_named_by_their_place() {
+        let mut p = json(
+            r#"{"Filters":[{"Name":"a","Value":["x",1]},{"Fuzzy":1}],"Origin":{"Origins":["o"],"Port":1},"One":{},"L":[1]}"#,
+        );
+        let mut filters = p.objects("Filters").expect("a list").expect("given");
+        assert_eq!(filters[0].text("Name"), Ok(Some("a".into())));
+        assert_eq!(filters[0].texts("Value"), Err(wrong("Filters.0.Value.1".into(), Expected::Text)));
+        assert_eq!(filters[1].boolean("Fuzzy"), Err(wrong("Filters.1.Fuzzy".into(), Expected::Truth)));
+        assert_eq!(filters[1].required_text("Name"), Err(ParamError::Missing("Filters.1.Name".into())));
+        let origin = p.required_object("Origin").expect("an object");
+        assert_eq!(origin.only(&["Origins"]), Err(ParamError::Unknown("Origin.Port".into())));
+        assert!(origin.has("Port") && !origin.has("Nothing"));
+        assert_eq!(p.objects("One"), Err(wrong("One".into(), Expected::ObjectList)));
+        assert_eq!(p.objects("L"), Err(wrong("L.0".into(), Expected::Object)));
+        let pairs =
+            [("Filters.0.Fuzzy", "True"), ("Filters.0.Value.0", "7")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let mut flat = Params::from_flat(&pairs, |_| false).expect("valid parameters");
+        let mut filters = flat.objects("Filters").expect("a list").expect("given");
+        assert_eq!(
+            (filters[0].boolean("Fuzzy"), filters[0].texts("Value")),
+            (Ok(Some(true)), Ok(Some(vec!["7".into()])))
+        );
     }
 
     #[test]

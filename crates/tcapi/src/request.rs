@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Malformed};
 use crate::call::CallError;
 use crate::limits::{MAX_AUTHORIZATION, MAX_FORM_BODY, MAX_GET_URL, MAX_HOST, MAX_JSON_BODY};
 
@@ -153,7 +153,7 @@ impl<'a> Head<'a> {
         }
         let authorization = only(parts.headers, &AUTHORIZATION)?.map(text_of).transpose()?;
         if authorization.is_some_and(|a| a.len() > MAX_AUTHORIZATION) {
-            return Err(AuthError::Malformed(format!("the header is longer than {MAX_AUTHORIZATION} bytes")).into());
+            return Err(AuthError::Malformed(Malformed::Long).into());
         }
         Ok(Self { method, carrier, host: host(parts)?, authorization })
     }

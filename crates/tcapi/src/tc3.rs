@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::auth::{AuthError, Mismatch, SecretId, SecretKey};
+use crate::auth::{AuthError, Malformed, Mismatch, SecretId, SecretKey};
 use crate::call::CallError;
 use crate::limits::MAX_SIGNED_HEADERS;
 use crate::request::{Method, only};
@@ -73,33 +73,33 @@ impl Authorization {
             return Err(AuthError::Skip);
         }
         let rest = header.strip_prefix(ALGORITHM).filter(|r| r.starts_with(|c: char| c.is_ascii_whitespace()));
-        let rest = rest.ok_or_else(|| malformed("it does not begin with TC3-HMAC-SHA256"))?;
+        let rest = rest.ok_or(AuthError::Malformed(Malformed::NoAlgorithm))?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for part in rest.split(',') {
-            let (name, value) = part.split_once('=').ok_or_else(|| malformed("a part has no `=`"))?;
+            let (name, value) = part.split_once('=').ok_or(AuthError::Malformed(Malformed::NoEquals))?;
             let slot = match name.trim() {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
                 "Signature" => &mut signature,
-                _ => return Err(malformed("it has a part that is none of Credential, SignedHeaders and Signature")),
+                _ => return Err(AuthError::Malformed(Malformed::UnknownPart)),
             };
             if slot.replace(value.trim()).is_some() {
-                return Err(malformed("a part stands twice"));
+                return Err(AuthError::Malformed(Malformed::PartTwice));
             }
         }
-        let credential = credential.ok_or_else(|| malformed("Credential is missing"))?;
-        let signed_headers = signed_headers.ok_or_else(|| malformed("SignedHeaders is missing"))?;
-        let signature = signature.ok_or_else(|| malformed("Signature is missing"))?;
+        let credential = credential.ok_or(AuthError::Malformed(Malformed::NoCredential))?;
+        let signed_headers = signed_headers.ok_or(AuthError::Malformed(Malformed::NoSignedHeaders))?;
+        let signature = signature.ok_or(AuthError::Malformed(Malformed::NoSignature))?;
         let scope: Vec<&str> = credential.splitn(5, '/').collect();
         let &[secret_id, date, service, TERMINATOR] = scope.as_slice() else {
-            return Err(malformed("Credential is not <SecretId>/<Date>/<service>/tc3_request"));
+            return Err(AuthError::Malformed(Malformed::Scope));
         };
         Ok(Self {
             secret_id: SecretId::parse(secret_id).ok_or(AuthError::SecretIdForm)?,
             date: date.to_owned(),
             service: service.to_owned(),
             signed_headers: signed_headers.to_owned(),
-            signature: unhex(signature).ok_or_else(|| malformed("Signature is not 64 lower-case hex digits"))?,
+            signature: unhex(signature).ok_or(AuthError::Malformed(Malformed::SignatureDigits))?,
         })
     }
 }
@@ -127,31 +127,29 @@ impl Proof {
         headers: &HeaderMap,
     ) -> Result<Self, CallError> {
         let authorization = Authorization::parse(header)?;
-        let content_type =
-            only(headers, &CONTENT_TYPE)?.ok_or_else(|| malformed("Content-Type is missing, and TC3 signs it"))?;
+        let content_type = only(headers, &CONTENT_TYPE)?.ok_or(AuthError::Malformed(Malformed::NoContentType))?;
         let mut signed: Vec<(HeaderName, HeaderValue)> = Vec::new();
         for text in authorization.signed_headers.split(';') {
-            let name = HeaderName::from_lowercase(text.as_bytes())
-                .map_err(|_| malformed("SignedHeaders has a name that is not one in lower case"))?;
+            let name =
+                HeaderName::from_lowercase(text.as_bytes()).map_err(|_| AuthError::Malformed(Malformed::HeaderName))?;
             // Sorted and unique: the list itself is signed, so another order could not match the canonical one.
             if signed.last().is_some_and(|(last, _)| last.as_str() >= name.as_str()) {
-                return Err(malformed("SignedHeaders is not in ASCII order").into());
+                return Err(AuthError::Malformed(Malformed::HeaderOrder).into());
             }
             if signed.len() == MAX_SIGNED_HEADERS {
-                return Err(malformed("SignedHeaders has more than 16 names").into());
+                return Err(AuthError::Malformed(Malformed::TooManyHeaders).into());
             }
             let value = if name == HOST { Some(host) } else { only(headers, &name)? };
-            let value =
-                value.ok_or_else(|| malformed("SignedHeaders names a header that the request does not have"))?;
+            let value = value.ok_or(AuthError::Malformed(Malformed::AbsentHeader))?;
             signed.push((name, value.clone()));
         }
         if ![&CONTENT_TYPE, &HOST].iter().all(|need| signed.iter().any(|(name, _)| name == *need)) {
-            return Err(malformed("SignedHeaders must contain content-type and host").into());
+            return Err(AuthError::Malformed(Malformed::NeededHeaders).into());
         }
         let payload_is_signed = match only(headers, &HeaderName::from_static("x-tc-content-sha256"))? {
             None => true,
             Some(value) if value == UNSIGNED_PAYLOAD => false,
-            Some(_) => return Err(malformed("X-TC-Content-SHA256 may only be UNSIGNED-PAYLOAD").into()),
+            Some(_) => return Err(AuthError::Malformed(Malformed::ContentSha256).into()),
         };
         let (query, host, content_type) = (raw_query.to_owned(), host.clone(), content_type.clone());
         Ok(Self { authorization, method, query, host, content_type, signed, payload_is_signed })
@@ -346,10 +344,6 @@ fn without_port(host: &[u8]) -> &[u8] {
 
 fn lossy(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
-}
-
-fn malformed(what: &str) -> AuthError {
-    AuthError::Malformed(what.to_owned())
 }
 
 /// Lower-case hex.

@@ -47,6 +47,22 @@ pub(super) async fn run(
             DescribeCacheNodesRequest::from_params(params)?;
             ok(id, &answers::nodes(&service.nodes()))
         }
+        Action::PurgePathCache
+        | Action::PushUrlsCache
+        | Action::DescribePushTasks
+        | Action::DescribePushQuota
+        | Action::ModifyPurgeFetchTaskStatus
+        | Action::AddCdnDomain
+        | Action::StartCdnDomain
+        | Action::StopCdnDomain
+        | Action::DeleteCdnDomain
+        | Action::DescribeDomains => Err(WireError::new(
+            ErrorCode::InvalidAction,
+            format!(
+                "The request `Action` is invalid or not found. `{}` is not offered by this version.",
+                action.as_str()
+            ),
+        )),
     }
 }
 
@@ -58,6 +74,11 @@ async fn purge_urls_cache(
     id: RequestId,
 ) -> Result<Bytes, WireError> {
     let request = PurgeUrlsCacheRequest::from_params(params)?;
+    // Better refused than carried out without what was asked for: a dry run must not purge.
+    if request.options != cdn::CallOptions::default() {
+        let text = "ClientToken, DryRun and Webhook are not offered by this version.";
+        return Err(WireError::new(ErrorCode::UnknownParameter, text));
+    }
     let items: Vec<Box<str>> = request.urls.iter().map(|url| Box::from(url.as_ref())).collect();
     let count = items.len();
     let area = request.area.map(|area| match area {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use catharsis_core::ports::Clock;
 use catharsis_core::service::PurgeService;
-use catharsis_tcapi::call::Call;
+use catharsis_tcapi::call::{Call, Language};
 use catharsis_tcapi::cdn::Action;
 use catharsis_tcapi::code::WireError;
 use catharsis_tcapi::envelope::{self, RequestId};
@@ -52,6 +52,8 @@ struct Seen {
     action: Option<Action>,
     account: Option<u64>,
     trace_id: Option<HeaderValue>,
+    /// Of the answer's texts; found before the request is understood, since that may fail.
+    language: Language,
 }
 
 impl Api {
@@ -80,8 +82,11 @@ impl Api {
 
     async fn answer(&self, id: RequestId, request: Request<Incoming>, seen: &mut Seen) -> Result<Bytes, WireError> {
         let (parts, body) = request.into_parts();
+        seen.language = Language::of_headers(&parts.headers);
         let held = self.bodies.read(&parts, body).await?;
-        let call = Call::parse(&RequestParts::of(&parts, &held.bytes))?;
+        let request = RequestParts::of(&parts, &held.bytes);
+        seen.language = Language::of_parts(&request);
+        let call = Call::parse(&request)?;
         seen.trace_id = call.trace_id().and_then(|id| HeaderValue::from_str(id).ok());
         let action = Action::of(&call)?;
         seen.action = Some(action);
@@ -105,7 +110,7 @@ impl Handler for Api {
             error: result.as_ref().err(),
             took: self.clock.tick().since(started),
         });
-        let body = result.unwrap_or_else(|error| envelope::error(id, &error));
+        let body = result.unwrap_or_else(|error| envelope::error(id, &error, seen.language));
         let mut response = Response::new(Full::new(body));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(envelope::CONTENT_TYPE));
         if let Some(trace_id) = seen.trace_id {

@@ -78,7 +78,7 @@ impl Scene<'_> {
 
     async fn purge(&self) -> anyhow::Result<()> {
         let url = format!("http://{}{PAGE}", self.host);
-        let request = PurgeUrlsCacheRequest { urls: vec![url.into()], area: None, url_encode: false };
+        let request = PurgeUrlsCacheRequest::of(vec![url.into()]);
         let accepted: PurgeUrlsCacheResponse =
             call(self.api, self.signer, &self.clock, "PurgeUrlsCache", &request).await?;
         self.show.seen(&format!("accepted as TaskId {}", accepted.task_id));

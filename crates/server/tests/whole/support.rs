@@ -394,5 +394,5 @@ impl<T: std::fmt::Debug> Answer<T> {
 
 /// A request to purge URLs where their domains are served.
 pub(crate) fn purge_urls<'a>(urls: &[&'a str]) -> PurgeUrlsCacheRequest<'a> {
-    PurgeUrlsCacheRequest { urls: urls.iter().map(|url| (*url).into()).collect(), area: None, url_encode: false }
+    PurgeUrlsCacheRequest::of(urls.iter().map(|url| (*url).into()).collect())
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Request, TaskStatus, param_error, require};
+use super::{Action, Request, TaskStatus, param_error};
 use crate::code::{ErrorCode, WireError};
 use crate::params::Params;
 
@@ -26,10 +26,10 @@ impl<'a> Request<'a> for DescribePurgeReceiptsRequest<'a> {
 
     fn from_params(mut params: Params<'a>) -> Result<Self, WireError> {
         params.only(&["TaskId"])?;
-        require(&params, "TaskId")?;
+        params.require("TaskId")?;
         let task_id = params.required_text("TaskId")?;
         if task_id.is_empty() {
-            return Err(param_error("TaskId", "must not be empty"));
+            return Err(param_error("TaskId", "must not be empty", "不能为空"));
         }
         Ok(Self { task_id })
     }

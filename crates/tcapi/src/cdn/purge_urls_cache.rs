@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, PurgeArea, Request, param_error, require, word};
-use crate::code::ErrorCode;
-use crate::code::WireError;
+use super::options::{RawOptions, TASK_OPTIONS};
+use super::{Action, CallOptions, PurgeArea, Request, param_error, word};
+use crate::code::{ErrorCode, WireError};
 use crate::params::Params;
 
 /// The 32 codes that the vendor's SDK lists for the action.
@@ -46,7 +46,7 @@ pub(super) const CODES: &[ErrorCode] = &[
 ];
 
 /// The request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PurgeUrlsCacheRequest<'a> {
     /// The URLs as written, each with its scheme; at least one after `from_params`. Their number is bounded by [`crate::limits::MAX_VALUES`] only.
@@ -56,23 +56,35 @@ pub struct PurgeUrlsCacheRequest<'a> {
     pub area: Option<PurgeArea>,
     /// Whether characters outside of ASCII are to be percent-encoded before purging; `false` when absent.
     pub url_encode: bool,
+    /// Beyond the contract.
+    #[serde(flatten)]
+    pub options: CallOptions<'a>,
+}
+
+impl<'a> PurgeUrlsCacheRequest<'a> {
+    /// These URLs, wherever their domains are served.
+    #[must_use]
+    pub fn of(urls: Vec<Cow<'a, str>>) -> Self {
+        Self { urls, ..Self::default() }
+    }
 }
 
 impl<'a> Request<'a> for PurgeUrlsCacheRequest<'a> {
     const ACTION: Action = Action::PurgeUrlsCache;
 
     fn from_params(mut params: Params<'a>) -> Result<Self, WireError> {
-        params.only(&["Urls", "Area", "UrlEncode"])?;
-        require(&params, "Urls")?;
+        params.only(&[&["Urls", "Area", "UrlEncode"], TASK_OPTIONS.as_slice()].concat())?;
+        params.require("Urls")?;
         let urls = params.required_texts("Urls")?;
         let area = params.text("Area")?;
         let url_encode = params.boolean("UrlEncode")?.unwrap_or(false);
+        let options = RawOptions::take(&mut params)?;
         if urls.is_empty() {
-            return Err(param_error("Urls", "must not be empty"));
+            return Err(param_error("Urls", "must not be empty", "不能为空"));
         }
         // An empty Area is refused, not taken as absent: an unset variable in a script must not purge more than was meant.
         let area = area.map(|text| word("Area", &text)).transpose()?;
-        Ok(Self { urls, area, url_encode })
+        Ok(Self { urls, area, url_encode, options: options.check()? })
     }
 }
 

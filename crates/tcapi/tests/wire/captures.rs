@@ -51,7 +51,11 @@ fn says_what_was_meant(wire: &Wire, action: &str) -> Result<bool, WireError> {
     let span = Span { start: Some(1_533_045_796), end: None };
     wire.verified(|call, params| match action {
         "purge" => {
-            let meant = PurgeUrlsCacheRequest { urls: urls(), area: Some(PurgeArea::Overseas), url_encode: true };
+            let meant = PurgeUrlsCacheRequest {
+                area: Some(PurgeArea::Overseas),
+                url_encode: true,
+                ..PurgeUrlsCacheRequest::of(urls())
+            };
             Ok(known(call)? == "PurgeUrlsCache" && PurgeUrlsCacheRequest::from_params(params)? == meant)
         }
         "tasks" => {

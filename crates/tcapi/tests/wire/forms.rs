@@ -9,8 +9,12 @@ use http::HeaderValue;
 use crate::support::Wire;
 use bytes::Bytes;
 use catharsis_tcapi::cdn::{
-    DescribePurgeTasksRequest, Keyword, PurgeArea, PurgeUrlsCacheRequest, Request, Span, TaskArea, TaskFilter,
-    TaskStatus,
+    Action, AddCdnDomainRequest, BackupOrigin, CallOptions, ClientToken, DeleteCdnDomainRequest,
+    DescribeDomainsRequest, DescribePurgeTasksRequest, DescribePushQuotaRequest, DescribePushTasksRequest,
+    DomainFilter, DomainFilterName, DryRun, ExecutionStatus, FlushType, HttpHeader, Keyword, Layer,
+    ModifyPurgeFetchTaskStatusRequest, OriginAddress, OriginConfig, OriginType, PullProtocol, PurgeArea,
+    PurgePathCacheRequest, PurgeUrlsCacheRequest, PushStatus, PushUrlsCacheRequest, Request, ServiceType, Span,
+    StartCdnDomainRequest, StopCdnDomainRequest, TaskArea, TaskFilter, TaskStatus,
 };
 use catharsis_tcapi::client::{Credentials, Moment, SignForm, Signer};
 use catharsis_tcapi::params::{Object, Param};
@@ -68,7 +72,8 @@ fn urls_survive_every_form() {
         ".",
     ];
     let urls: Vec<Cow<'_, str>> = nasty.iter().map(|n| format!("http://www.example.com/{n}").into()).collect();
-    let request = PurgeUrlsCacheRequest { urls, area: Some(PurgeArea::Overseas), url_encode: true };
+    let request =
+        PurgeUrlsCacheRequest { area: Some(PurgeArea::Overseas), url_encode: true, ..PurgeUrlsCacheRequest::of(urls) };
     assert!(request.urls.len() > 10, "the ASCII order of the names differs from that of the list");
     for form in FORMS {
         let wire = sign(form, "PurgeUrlsCache", &request);
@@ -97,10 +102,143 @@ fn a_query_for_tasks_survives_every_form() {
     }
 }
 
+/// The request is signed in each form, and read back as the same one.
+macro_rules! survives_every_form {
+    ($type:ident, $request:expr) => {
+        let request = $request;
+        for form in FORMS {
+            let wire = sign(form, <$type<'_> as Request<'_>>::ACTION.as_str(), &request);
+            let seen = wire.verified(|call, params| {
+                assert_eq!(Action::of(call), Ok(<$type<'_> as Request<'_>>::ACTION));
+                $type::from_params(params).map(|seen| assert_eq!(seen, request, "{form:?}"))
+            });
+            assert_eq!(seen, Ok(Ok(())), "{form:?}");
+        }
+    };
+}
+
+fn options(webhook: Option<&'static str>) -> CallOptions<'static> {
+    CallOptions { client_token: ClientToken::parse("8b1c6a80~!"), dry_run: DryRun::On, webhook: webhook.map(Cow::from) }
+}
+
+#[test]
+fn purges_and_prefetches_survive_every_form() {
+    survives_every_form!(
+        PurgeUrlsCacheRequest,
+        PurgeUrlsCacheRequest {
+            options: options(Some("on-call")),
+            ..PurgeUrlsCacheRequest::of(vec!["http://a.example/中 b".into()])
+        }
+    );
+    survives_every_form!(
+        PurgePathCacheRequest,
+        PurgePathCacheRequest {
+            area: Some(PurgeArea::Mainland),
+            url_encode: true,
+            options: options(Some("on-call")),
+            ..PurgePathCacheRequest::of(vec!["http://a.example/中 d/".into(); 12], FlushType::Flush)
+        }
+    );
+    survives_every_form!(
+        PushUrlsCacheRequest,
+        PushUrlsCacheRequest {
+            user_agent: "a b/1 +%20".into(),
+            layer: Some(Layer::Middle),
+            parse_m3u8: true,
+            headers: vec![
+                HttpHeader { name: "X-A".into(), value: "".into() },
+                HttpHeader { name: "Accept".into(), value: "*/*; q=0.1 + %".into() },
+            ],
+            options: options(None),
+            ..PushUrlsCacheRequest::of(vec!["http://a.example/中".into()], TaskArea::Global)
+        }
+    );
+    survives_every_form!(
+        DescribePushTasksRequest,
+        DescribePushTasksRequest {
+            keyword: Some(Keyword::Url("https://a.example/中".into())),
+            status: Some(PushStatus::Invalid),
+            ..DescribePushTasksRequest::of(TaskFilter::Task("1-a".into(), Some(Span { start: None, end: Some(NOW) })))
+        }
+    );
+    for form in FORMS {
+        let wire = sign(form, "DescribePushQuota", &DescribePushQuotaRequest {});
+        let seen = wire.verified(|_, params| DescribePushQuotaRequest::from_params(params));
+        assert_eq!(seen, Ok(Ok(DescribePushQuotaRequest {})), "{form:?}");
+    }
+    survives_every_form!(
+        ModifyPurgeFetchTaskStatusRequest,
+        ModifyPurgeFetchTaskStatusRequest {
+            execution_time: "2021-06-10T11:27:01+08:00".into(),
+            execution_status: ExecutionStatus::Success,
+            id: "1".into(),
+            execution_status_desc: Some("中".into()),
+        }
+    );
+}
+
+#[test]
+fn domain_actions_survive_every_form() {
+    let address = |text: &'static str| OriginAddress::parse(text).expect("an address");
+    survives_every_form!(
+        AddCdnDomainRequest,
+        AddCdnDomainRequest {
+            domain: "*.a.example".into(),
+            service_type: ServiceType::Download,
+            origin: OriginConfig {
+                origins: vec![address("1.2.3.4:80:5"), address("[::1]:443"), address("o.example::7")],
+                origin_type: OriginType::IpIpv6Domain,
+                server_name: Some("s.example".into()),
+                pull_protocol: PullProtocol::Follow,
+                backup: Some(BackupOrigin {
+                    origins: vec![address("b.example:81")],
+                    origin_type: OriginType::Domain,
+                    server_name: None,
+                }),
+            },
+            project_id: 7,
+            area: TaskArea::Overseas,
+            options: options(None),
+        }
+    );
+    survives_every_form!(StartCdnDomainRequest, StartCdnDomainRequest::of("a.example"));
+    survives_every_form!(
+        StopCdnDomainRequest,
+        StopCdnDomainRequest { options: options(None), ..StopCdnDomainRequest::of("a.example") }
+    );
+    survives_every_form!(DeleteCdnDomainRequest, DeleteCdnDomainRequest::of("a.example"));
+    let filter = |name, values: &[&'static str], fuzzy| DomainFilter {
+        name,
+        values: values.iter().map(|value| Cow::from(*value)).collect(),
+        fuzzy,
+    };
+    survives_every_form!(
+        DescribeDomainsRequest,
+        DescribeDomainsRequest {
+            offset: 3,
+            limit: 4,
+            filters: vec![
+                filter(DomainFilterName::Domain, &["a.ex"], true),
+                filter(DomainFilterName::ProjectId, &["1", "2"], false),
+            ],
+        }
+    );
+}
+
+#[test]
+fn a_temporary_keys_token_is_sent_in_every_form() {
+    let issued = Token::parse("temporary").expect("a token");
+    for form in FORMS {
+        let wire = sign(form, "DescribePushQuota", &json!({}));
+        let arrived = wire.verified(|call, _| call.token().is_some_and(|token| token.matches(&issued)));
+        assert_eq!(arrived, Ok(true), "{form:?}");
+    }
+}
+
 #[test]
 fn a_thousand_urls_fit_json_and_form() {
     let urls = (0..1000).map(|n| format!("http://www.example.com/{n}.jpg").into()).collect();
-    let request = PurgeUrlsCacheRequest { urls, area: None, url_encode: false };
+    let request = PurgeUrlsCacheRequest::of(urls);
     for form in [SignForm::Tc3Post, SignForm::V1Post(HmacMethod::Sha1)] {
         let seen = sign(form, "PurgeUrlsCache", &request)
             .verified(|_, params| PurgeUrlsCacheRequest::from_params(params).map(|seen| seen == request));
