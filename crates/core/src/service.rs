@@ -3,7 +3,7 @@
 //! What this is: the story of each call in a few lines; the parts are in `plan`, the store and the
 //! board. What this is not: the wire; requests and answers here are the engine's own types.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::AccountState;
@@ -23,13 +23,16 @@ use crate::status::{ItemStatus, Refusals, StatusView};
 use crate::task::{AccountId, Item, TaskId};
 use crate::topology::{FenceStrength, Node};
 
+/// Gives the accounts and domains as they are now: a change that was answered is seen by the next call.
+pub type DirectoryNow = Arc<dyn Fn() -> Arc<Directory> + Send + Sync>;
+
 /// The service behind the API.
 pub struct PurgeService {
     store: Arc<dyn Store>,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     board: Arc<Board>,
-    directory: RwLock<Arc<Directory>>,
+    directory: DirectoryNow,
     fail_after: Duration,
 }
 
@@ -118,22 +121,16 @@ impl PurgeService {
         log: Arc<dyn Log>,
         clock: Arc<dyn Clock>,
         board: Arc<Board>,
-        directory: Directory,
+        directory: DirectoryNow,
         fail_after: Duration,
     ) -> Self {
-        Self { store, log, clock, board, directory: RwLock::new(Arc::new(directory)), fail_after }
+        Self { store, log, clock, board, directory, fail_after }
     }
 
     /// The accounts and domains as they are now.
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {
-        // A poisoned lock still holds a whole snapshot: it is replaced in one assignment.
-        self.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// Puts a new snapshot in place; calls under way go on with the one that they began with.
-    pub fn set_directory(&self, directory: Arc<Directory>) {
-        *self.directory.write().unwrap_or_else(std::sync::PoisonError::into_inner) = directory;
+        (self.directory)()
     }
 
     /// Accepts a purge. Once the id is returned the task is durable. A call whose claim was accepted

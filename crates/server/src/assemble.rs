@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -25,16 +26,20 @@ use catharsis_core::area::Area;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::ports::{Clock, Log, Purger, Store};
+use catharsis_core::receipt::{Reason, Unreachable};
 use catharsis_core::relay::{Observer, Relay, Worker};
 use catharsis_core::retry::RetryPolicy;
 use catharsis_core::service::PurgeService;
 use catharsis_core::topology::{Node, NodeKind};
-use catharsis_tcapi::auth::SecretKey;
+use catharsis_edge::protocol::{DomainTable, LogId, ServedDomain};
+use catharsis_registry::Registry;
+use catharsis_registry::vault::Vault;
 
 use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
+use crate::domains::{Distribution, DomainSink, Publisher};
 use crate::edges;
 use crate::events::Events;
-use crate::http::{Api, Door, DoorLimits, Keyring, Ops, OpsService};
+use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService};
 
 pub use crate::edges::RunningEdge;
 
@@ -111,8 +116,10 @@ async fn start_api(
         .with_context(|| format!("[store] cannot open {}", path.display()))?;
     let store = Arc::new(store);
     let log: Arc<dyn Log> = Arc::new(log);
+    let registry = open_registry(&store, &clock, store_section, &checked).await?;
     let nodes = checked.topology.nodes();
     let board = Arc::new(Board::new(nodes, store.cursors(nodes).await?));
+    let distribution = Arc::new(Distribution::of(nodes));
     warn_of_empty_areas(nodes);
 
     let relay = Relay {
@@ -125,44 +132,97 @@ async fn start_api(
     };
     for node in nodes {
         let Some(reach) = checked.nodes.get(&node.id) else { bail!("node {} has no address", node.id) };
-        let purger = purger(node, reach, &config.relay, store.log_id())?;
+        let (purger, sink) = purger(node, reach, &config.relay, store.log_id())?;
         let worker = Worker::new(relay.clone(), Arc::clone(node), purger, running.stopping.clone());
         running.workers.spawn(worker.run());
+        if let Some(sink) = sink {
+            let (node, registry) = (Arc::clone(node), Arc::clone(&registry));
+            let publisher = Publisher { node, sink, registry, distribution: Arc::clone(&distribution) };
+            running.workers.spawn(publisher.run(running.stopping.clone()));
+        }
     }
     let retention = store_section.retention.0;
     running.workers.spawn(prune(Arc::clone(&store), Arc::clone(&clock), retention, running.stopping.clone()));
 
+    let newest = Arc::clone(&registry);
     let service = Arc::new(PurgeService::new(
         Arc::clone(&store) as Arc<dyn Store>,
         Arc::clone(&log),
         Arc::clone(&clock),
         board,
-        checked.directory,
+        Arc::new(move || Arc::clone(&newest.snapshot().directory)),
         config.relay.fail_after.0,
     ));
-    let keys = checked.keys.into_iter().map(|(id, key)| (id, key.account, SecretKey::new(key.secret.expose())));
-    let keyring = Keyring::new(keys);
-    let handler = Api::new(Arc::clone(&service), Arc::clone(&clock), keyring, Arc::clone(events), api, &config.limits);
+    let backend = Backend { service: Arc::clone(&service), registry, distribution, events: Arc::clone(events) };
+    let rates = store_section.rates_path();
+    let handler = Api::new(backend, Arc::clone(&clock), api, &rates);
+    let handler = handler.with_context(|| format!("[store] cannot use {}", rates.display()))?;
     let door = api.open_door(checked.tls).await?;
     running.api = Some(ApiRole { address: door.address()?, store });
     running.doors.spawn(door.serve(Arc::new(handler), running.closing.clone()));
     Ok(OpsService { service, log, clock })
 }
 
+/// Opens the records, and takes in what the file holds.
+async fn open_registry(
+    store: &Arc<SqliteStore>,
+    clock: &Arc<dyn Clock>,
+    section: &StoreSection,
+    checked: &Checked,
+) -> anyhow::Result<Arc<Registry>> {
+    let vault = Vault::open(&section.key_path()).context("[store] key_file")?;
+    let store = Arc::clone(store) as Arc<dyn Store>;
+    let registry = Registry::open(store, Arc::clone(clock), vault, checked.defaults.clone()).await;
+    let registry = registry.context("[store] the records cannot be read")?;
+    for difference in registry.seed(&checked.seed).await.context("[[account]] cannot be taken into the store")? {
+        warn!(%difference, "the store says otherwise than the file, and the store counts");
+    }
+    if registry.snapshot().keys.is_empty() {
+        warn!("nobody can call the API: there is no key yet");
+    }
+    Ok(Arc::new(registry))
+}
+
+/// How a node is told of purges and, if it serves domains by the API's word, of those.
+type Told = (Arc<dyn Purger>, Option<Arc<dyn DomainSink>>);
+
 /// How a node is told. A new kind of cache is one arm here.
-fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, log_id: &str) -> anyhow::Result<Arc<dyn Purger>> {
+fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, log_id: &str) -> anyhow::Result<Told> {
     let address = NodeAddress::from(reach.address);
     let limits =
         HttpLimits { connect: relay.connect_timeout.0, answer: relay.answer_timeout.0, batch: relay.batch_timeout.0 };
     Ok(match node.kind {
-        NodeKind::Varnish => Arc::new(VarnishPurger::new(address, limits)),
-        NodeKind::Nginx => Arc::new(NginxPurger::new(address, limits)),
+        NodeKind::Varnish => (Arc::new(VarnishPurger::new(address, limits)), None),
+        NodeKind::Nginx => (Arc::new(NginxPurger::new(address, limits)), None),
         NodeKind::Edge => {
             let token = reach.token.as_ref().map(crate::config::Secret::expose);
-            let purger = EdgePurger::new(address, limits, log_id, token);
-            Arc::new(purger.with_context(|| format!("[[node]] {}", node.id))?)
+            let edge = || EdgePurger::new(address.clone(), limits, log_id, token);
+            let edge = || edge().with_context(|| format!("[[node]] {}", node.id));
+            let log = LogId::new(log_id).context("the name of the log does not fit the control protocol")?;
+            // A connection of its own: a large table must not hold up a purge.
+            let sink = EdgeDomains { edge: edge()?, log };
+            (Arc::new(edge()?), Some(Arc::new(sink)))
         }
     })
+}
+
+/// A built-in edge, told of domains over its control listener.
+struct EdgeDomains {
+    edge: EdgePurger,
+    log: LogId,
+}
+
+#[async_trait]
+impl DomainSink for EdgeDomains {
+    async fn serve(&self, generation: u64, domains: Vec<ServedDomain>) -> Result<u64, Unreachable> {
+        let table = DomainTable::new(self.log.clone(), generation, domains);
+        let table = table.map_err(|error| Unreachable::Protocol(Reason::new(&error.to_string())))?;
+        self.edge.serve_domains(&table).await
+    }
+
+    async fn generation(&self) -> Result<Option<u64>, Unreachable> {
+        self.edge.domains_generation().await
+    }
 }
 
 fn warn_of_empty_areas(nodes: &[Arc<Node>]) {

@@ -8,6 +8,7 @@
 
 pub mod assemble;
 pub mod config;
+pub mod domains;
 mod edges;
 pub mod events;
 pub mod http;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::code::{ErrorCode, WireError};
@@ -77,6 +78,12 @@ impl Token {
     #[must_use]
     pub fn matches(&self, expected: &Token) -> bool {
         self.0.as_bytes().ct_eq(expected.0.as_bytes()).into()
+    }
+
+    /// Whether this is the token with that SHA-256 (hex, lower case), under which a server may keep it; takes as long whichever byte differs.
+    #[must_use]
+    pub fn has_sha256(&self, digest: &str) -> bool {
+        crate::tc3::hex(&Sha256::digest(self.0.as_bytes())).as_bytes().ct_eq(digest.as_bytes()).into()
     }
 
     pub(crate) fn text(&self) -> &str {

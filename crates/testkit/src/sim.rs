@@ -21,7 +21,7 @@ use catharsis_core::plan::{Caller, Purge};
 use catharsis_core::ports::{Clock, Log, Purger, Store};
 use catharsis_core::relay::{Observer, Relay, RelayEvent, Worker};
 use catharsis_core::retry::RetryPolicy;
-use catharsis_core::service::PurgeService;
+use catharsis_core::service::{DirectoryNow, PurgeService};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{TaskId, TaskKind};
 use catharsis_core::topology::{Node, NodeId, Topology};
@@ -212,11 +212,16 @@ impl World {
             Arc::new(self.log.clone()),
             Arc::new(self.clock.clone()),
             Arc::clone(&board),
-            directory(),
+            directory_now(),
             FAIL_AFTER,
         );
         Server { board, service, log: self.log.clone(), stop, workers }
     }
+}
+
+fn directory_now() -> DirectoryNow {
+    let fixed = Arc::new(directory());
+    Arc::new(move || Arc::clone(&fixed))
 }
 
 /// One domain, `a.test`, of [`ACCOUNT`], served in both areas, and quotas that never end.

@@ -51,10 +51,6 @@ impl Registry {
     pub async fn create_domain(&self, new: &NewDomain) -> Result<Done<()>, RegistryError> {
         let now = self.now().0;
         let name = new.name.to_string();
-        if name.len() > NAME_MAX {
-            let why = format!("it must have at most {NAME_MAX} characters");
-            return Err(RegistryError::Invalid { field: "Domain", why });
-        }
         self.update(|snapshot| {
             check_free(snapshot, new, &name)?;
             let record = DomainRecord {
@@ -73,6 +69,24 @@ impl Registry {
         .await
     }
 
+    /// What [`Self::create_domain`] would answer now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_domain(&self, new: &NewDomain) -> Result<(), RegistryError> {
+        check_free(&self.snapshot(), new, &new.name.to_string())
+    }
+
+    /// What [`Self::wish`] would answer now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_wish(&self, account: AccountId, name: &DomainName, wish: Wish) -> Result<(), RegistryError> {
+        let snapshot = self.snapshot();
+        let known = owned(&snapshot, account, &name.to_string())?;
+        wished(known.status, wish).map(|_| ()).map_err(RegistryError::State)
+    }
+
     /// Carries out an owner's wish.
     ///
     /// # Errors
@@ -81,8 +95,7 @@ impl Registry {
         let now = self.now().0;
         let name = name.to_string();
         self.update(|snapshot| {
-            let owned = |it: &&DomainEntry| it.record.account == account.0;
-            let known = snapshot.domains.get(&name).filter(owned).ok_or_else(|| not_found("domain", &name))?;
+            let known = owned(snapshot, account, &name)?;
             let status = wished(known.status, wish).map_err(RegistryError::State)?;
             Ok((vec![with_status(snapshot, known, &name, status, now)], ()))
         })
@@ -117,6 +130,12 @@ impl Registry {
     }
 }
 
+/// A domain of the account; another one is answered like an unknown one.
+fn owned<'a>(snapshot: &'a Snapshot, account: AccountId, name: &str) -> Result<&'a DomainEntry, RegistryError> {
+    let own = |entry: &&DomainEntry| entry.record.account == account.0;
+    snapshot.domains.get(name).filter(own).ok_or_else(|| not_found("domain", name))
+}
+
 /// The status that a wish leads to; `None`: none any more.
 fn wished(status: DomainStatus, wish: Wish) -> Result<Option<DomainStatus>, StateProblem> {
     match (status, wish) {
@@ -143,6 +162,10 @@ fn with_status(snapshot: &Snapshot, known: &DomainEntry, name: &str, status: Opt
 }
 
 fn check_free(snapshot: &Snapshot, new: &NewDomain, name: &str) -> Result<(), RegistryError> {
+    if name.len() > NAME_MAX {
+        let why = format!("it must have at most {NAME_MAX} characters");
+        return Err(RegistryError::Invalid { field: "Domain", why });
+    }
     let account = snapshot.directory.account(new.account).ok_or_else(|| not_found("account", new.account))?;
     if let Some(known) = snapshot.domains.get(name) {
         return Err(if known.record.account == new.account.0 {

@@ -35,6 +35,6 @@ fn check_name(field: &'static str, name: &str) -> Result<(), RegistryError> {
     if fits { Ok(()) } else { Err(RegistryError::Invalid { field, why: why.to_owned() }) }
 }
 
-fn not_found(kind: &'static str, id: impl ToString) -> RegistryError {
-    RegistryError::NotFound { kind, id: id.to_string() }
+fn not_found(kind: &'static str, id: impl std::fmt::Display) -> RegistryError {
+    RegistryError::NotFound { kind, id: format!("{id}") }
 }

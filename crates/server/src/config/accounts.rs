@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::units::Secret;
 
-/// A root account.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// A root account. It seeds the store once; its keys follow the file at each start.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSection {
     /// Its number (`uin`), unique.
@@ -16,6 +16,14 @@ pub struct AccountSection {
     pub urls_per_call: Option<u32>,
     /// URLs a day in each area; absent: as `[limits]`.
     pub urls_per_day: Option<u32>,
+    /// Directories in one call; absent: as `[limits]`.
+    pub paths_per_call: Option<u32>,
+    /// Directories a day in each area; absent: as `[limits]`.
+    pub paths_per_day: Option<u32>,
+    /// URLs to prefetch in one call; absent: as `[limits]`.
+    pub pushes_per_call: Option<u32>,
+    /// URLs to prefetch a day in each area; absent: as `[limits]`.
+    pub pushes_per_day: Option<u32>,
     /// Its keys, at most two, so that one can be replaced while the other works.
     #[serde(default, rename = "key")]
     pub keys: Vec<KeySection>,

@@ -4,33 +4,37 @@
 //! Invariant: every problem is collected with the path of its section; the first does not hide the
 //! others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catharsis_core::account::{Account, Limits};
+use catharsis_core::account::Limits;
 use catharsis_core::area::{Area, AreaSet, PerArea};
-use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
+use catharsis_core::domain::{DomainName, DomainStatus};
 use catharsis_core::limits::URLS_PER_CALL_MAX;
+use catharsis_core::quota::{PerKind, QuotaKind};
 use catharsis_core::task::AccountId;
 use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Tier, Topology};
+
+use catharsis_registry::Defaults;
+use catharsis_registry::change::{Seed, SeedAccount, SeedDomain, SeedKey};
 
 use super::nodes::NodeAreaName;
 use super::{
     AccountSection, AreaName, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection, JoinName, KeySection,
-    KindName, NodeSection, Secret, Span, TierName, api,
+    KindName, LimitsSection, NodeSection, Secret, Span, TierName, api,
 };
 use crate::http::Tls;
 
 /// What the server is assembled from.
 #[derive(Debug)]
 pub struct Checked {
-    /// Accounts and domains.
-    pub directory: Directory,
-    /// Keys by their public half.
-    pub keys: HashMap<String, Key>,
+    /// Accounts with their keys and domains, to be taken into the store.
+    pub seed: Seed,
+    /// What holds for accounts that say nothing else.
+    pub defaults: Defaults,
     /// The nodes.
     pub topology: Topology,
     /// How each node is reached, by its name.
@@ -39,15 +43,6 @@ pub struct Checked {
     pub edge_tokens: Vec<Option<Secret>>,
     /// The certificate of the API, if it is to have one.
     pub tls: Option<Arc<Tls>>,
-}
-
-/// A key pair of an account.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// Whose it is.
-    pub account: AccountId,
-    /// The secret half.
-    pub secret: Secret,
 }
 
 /// How a node is reached.
@@ -80,14 +75,19 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let mut problems = Problems(Vec::new());
     check_roles(config, &mut problems);
     let tls = config.api.as_ref().and_then(|section| api::check(section, &mut problems.0));
-    let keys = check_keys(&config.accounts, &mut problems);
-    let directory = check_directory(config, &mut problems);
+    let seed = check_accounts(&config.accounts, &mut problems);
+    check_domains(&seed, &mut problems);
     let (topology, nodes) = check_nodes(&config.nodes, &mut problems);
     let edge_tokens = config.edges.iter().map(|edge| check_edge(edge, &mut problems)).collect();
-    match (directory, topology) {
-        (Some(directory), Some(topology)) if problems.0.is_empty() => {
-            Ok(Checked { directory, keys, topology, nodes, edge_tokens, tls: tls.map(Arc::new) })
-        }
+    match topology {
+        Some(topology) if problems.0.is_empty() => Ok(Checked {
+            seed,
+            defaults: defaults(&config.limits),
+            topology,
+            nodes,
+            edge_tokens,
+            tls: tls.map(Arc::new),
+        }),
         _ => Err(problems.0),
     }
 }
@@ -101,15 +101,19 @@ fn check_roles(config: &Config, problems: &mut Problems) {
         }
         (None, None) | (Some(_), Some(_)) => {}
     }
-    if config.api.is_some() && config.accounts.is_empty() {
-        problems.add("[[account]]: nobody could call the API: write at least one");
-    }
     if config.api.is_none() && !(config.accounts.is_empty() && config.nodes.is_empty()) {
         problems.add("[[account]] and [[node]] mean nothing without [api]");
     }
     let limits = &config.limits;
-    if !(1..=URLS_PER_CALL_MAX).contains(&limits.urls_per_call) {
-        problems.add(format!("[limits] urls_per_call: must be from 1 to {URLS_PER_CALL_MAX}"));
+    let batches = [
+        ("urls_per_call", limits.urls_per_call),
+        ("paths_per_call", limits.paths_per_call),
+        ("pushes_per_call", limits.pushes_per_call),
+    ];
+    for (name, batch) in batches {
+        if !(1..=URLS_PER_CALL_MAX).contains(&batch) {
+            problems.add(format!("[limits] {name}: must be from 1 to {URLS_PER_CALL_MAX}"));
+        }
     }
     if limits.requests_per_second == 0 {
         problems.add("[limits] requests_per_second: must be at least 1");
@@ -123,28 +127,91 @@ fn check_roles(config: &Config, problems: &mut Problems) {
     }
 }
 
-fn check_keys(accounts: &[AccountSection], problems: &mut Problems) -> HashMap<String, Key> {
-    let mut keys = HashMap::new();
-    for account in accounts {
-        let path = format!("[[account]] {}", account.uin);
-        if account.keys.len() > 2 {
-            problems.add(format!("{path}: at most two keys"));
+/// `[limits]` in the engine's types.
+fn defaults(limits: &LimitsSection) -> Defaults {
+    let everywhere = |day: u32| PerArea::from_fn(|_| day);
+    Defaults {
+        limits: Limits {
+            per_call: PerKind { url: limits.urls_per_call, path: limits.paths_per_call, push: limits.pushes_per_call },
+            per_day: PerKind {
+                url: everywhere(limits.urls_per_day),
+                path: everywhere(limits.paths_per_day),
+                push: everywhere(limits.pushes_per_day),
+            },
+            raises: Vec::new(),
+            domains: limits.domains,
+        },
+        requests_per_second: limits.requests_per_second,
+    }
+}
+
+fn check_accounts(accounts: &[AccountSection], problems: &mut Problems) -> Seed {
+    let mut seen = HashSet::new();
+    let mut seed = Seed::default();
+    for section in accounts {
+        let path = format!("[[account]] {}", section.uin);
+        if !seen.insert(section.uin) {
+            problems.add(format!("{path}: listed twice"));
         }
-        for section in &account.keys {
-            let path = format!("{path} key `{}`", section.secret_id);
-            let fits = (1..=128).contains(&section.secret_id.len())
-                && section.secret_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-            if !fits {
-                problems.add(format!("{path}: secret_id must be 1 to 128 letters, digits, `-` and `_`"));
-            }
-            let Some(secret) = problems.keep(&path, key_secret(section)) else { continue };
-            let key = Key { account: AccountId(account.uin), secret };
-            if keys.insert(section.secret_id.clone(), key).is_some() {
-                problems.add(format!("{path}: listed twice"));
-            }
+        let own = |values: [(QuotaKind, Option<u32>); 3]| -> BTreeMap<QuotaKind, u32> {
+            values.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect()
+        };
+        let per_call = own([
+            (QuotaKind::Url, section.urls_per_call),
+            (QuotaKind::Path, section.paths_per_call),
+            (QuotaKind::Push, section.pushes_per_call),
+        ]);
+        let per_day = own([
+            (QuotaKind::Url, section.urls_per_day),
+            (QuotaKind::Path, section.paths_per_day),
+            (QuotaKind::Push, section.pushes_per_day),
+        ]);
+        if per_call.values().any(|batch| !(1..=URLS_PER_CALL_MAX).contains(batch)) {
+            problems.add(format!("{path}: the items in one call must be from 1 to {URLS_PER_CALL_MAX}"));
         }
+        let keys = check_keys(section, &path, problems);
+        let domains = section.domains.iter().filter_map(|section| {
+            let path = format!("{path} domain `{}`", section.name);
+            problems.keep(&path, domain(section))
+        });
+        let domains = domains.collect();
+        seed.accounts.push(SeedAccount { account: AccountId(section.uin), per_call, per_day, keys, domains });
+    }
+    seed
+}
+
+fn check_keys(account: &AccountSection, path: &str, problems: &mut Problems) -> Vec<SeedKey> {
+    if account.keys.len() > 2 {
+        problems.add(format!("{path}: at most two keys"));
+    }
+    let mut keys = Vec::new();
+    for section in &account.keys {
+        let path = format!("{path} key `{}`", section.secret_id);
+        let fits = (1..=128).contains(&section.secret_id.len())
+            && section.secret_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        if !fits {
+            problems.add(format!("{path}: secret_id must be 1 to 128 letters, digits, `-` and `_`"));
+        }
+        let Some(secret) = problems.keep(&path, key_secret(section)) else { continue };
+        keys.push(SeedKey { secret_id: section.secret_id.clone(), secret_key: secret.expose().to_owned() });
     }
     keys
+}
+
+/// Names that must not be listed twice, over all accounts.
+fn check_domains(seed: &Seed, problems: &mut Problems) {
+    let mut seen = HashSet::new();
+    for domain in seed.accounts.iter().flat_map(|account| &account.domains) {
+        if !seen.insert(&domain.name) {
+            problems.add(format!("[[account]]: domain {} is listed twice", domain.name));
+        }
+    }
+    let mut seen = HashSet::new();
+    for key in seed.accounts.iter().flat_map(|account| &account.keys) {
+        if !seen.insert(&key.secret_id) {
+            problems.add(format!("[[account]]: key `{}` is listed twice", key.secret_id));
+        }
+    }
 }
 
 fn key_secret(section: &KeySection) -> Result<Secret, String> {
@@ -167,36 +234,9 @@ fn one_secret(inline: Option<&Secret>, file: Option<&Path>, name: &str) -> Resul
     if printable { Ok(Some(secret)) } else { Err(format!("{name} must be printable ASCII without blanks")) }
 }
 
-fn check_directory(config: &Config, problems: &mut Problems) -> Option<Directory> {
-    let mut seen = HashSet::new();
-    let mut accounts = Vec::new();
-    let mut domains = Vec::new();
-    for account in &config.accounts {
-        let path = format!("[[account]] {}", account.uin);
-        if !seen.insert(account.uin) {
-            problems.add(format!("{path}: listed twice"));
-        }
-        let urls_per_call = account.urls_per_call.unwrap_or(config.limits.urls_per_call);
-        if !(1..=URLS_PER_CALL_MAX).contains(&urls_per_call) {
-            problems.add(format!("{path}: urls_per_call must be from 1 to {URLS_PER_CALL_MAX}"));
-        }
-        let day = account.urls_per_day.unwrap_or(config.limits.urls_per_day);
-        let mut limits = Limits::default();
-        limits.per_call.url = urls_per_call;
-        limits.per_day.url = PerArea::from_fn(|_| day);
-        accounts.push((AccountId(account.uin), Account { limits, ..Account::default() }));
-        domains.extend(account.domains.iter().filter_map(|section| {
-            let path = format!("{path} domain `{}`", section.name);
-            problems.keep(&path, domain(section, AccountId(account.uin)))
-        }));
-    }
-    problems.keep("[[account]]", Directory::new(accounts, domains))
-}
-
-fn domain(section: &DomainSection, owner: AccountId) -> Result<Domain, catharsis_core::target::InvalidUrl> {
-    Ok(Domain {
+fn domain(section: &DomainSection) -> Result<SeedDomain, catharsis_core::target::InvalidUrl> {
+    Ok(SeedDomain {
         name: DomainName::parse(&section.name)?,
-        owner,
         areas: match section.area {
             AreaName::Mainland => AreaSet::One(Area::Mainland),
             AreaName::Overseas => AreaSet::One(Area::Overseas),

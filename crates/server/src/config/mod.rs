@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, KeySection};
 pub use api::ApiSection;
-pub use checked::{Checked, CheckedNode, Key};
+pub use checked::{Checked, CheckedNode};
 pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
 pub use units::{Secret, Size, Span};
 
@@ -64,6 +64,11 @@ pub struct StoreSection {
     /// the contract's history). A node that was away longer is told to forget everything.
     #[serde(default = "StoreSection::retention")]
     pub retention: Span,
+    /// The file with the key that secrets in the database are encrypted with; default: the database's
+    /// name with `.key` behind it. Made at the first start, readable for its owner only. Without it the
+    /// secrets are lost: keep a copy, but not beside a copy of the database.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
 }
 
 impl StoreSection {
@@ -74,7 +79,26 @@ impl StoreSection {
     /// The defaults, at a path.
     #[must_use]
     pub const fn at(path: PathBuf) -> Self {
-        Self { path, retention: Self::retention() }
+        Self { path, retention: Self::retention(), key_file: None }
+    }
+
+    /// Where the key is.
+    #[must_use]
+    pub fn key_path(&self) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| self.beside("key"))
+    }
+
+    /// Where the rates of calls are kept over a restart.
+    #[must_use]
+    pub fn rates_path(&self) -> PathBuf {
+        self.beside("rates")
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".");
+        name.push(ending);
+        name.into()
     }
 }
 
@@ -127,7 +151,18 @@ pub struct LimitsSection {
     pub urls_per_call: u32,
     /// URLs a day in each area, default 10000; the day begins at 00:00 UTC+8.
     pub urls_per_day: u32,
-    /// Calls a second, account and action, default 20.
+    /// Directories in one call, default 500, at most 50000.
+    pub paths_per_call: u32,
+    /// Directories a day in each area, default 100.
+    pub paths_per_day: u32,
+    /// URLs to prefetch in one call, default 500, at most 50000.
+    pub pushes_per_call: u32,
+    /// URLs to prefetch a day in each area, default 1000.
+    pub pushes_per_day: u32,
+    /// Domains of an account, default 100.
+    pub domains: u32,
+    /// Calls a second, account and action, default 20: as many at once after a pause, and then one
+    /// each time that so many fit into a second.
     pub requests_per_second: u32,
 }
 
@@ -136,6 +171,11 @@ impl Default for LimitsSection {
         Self {
             urls_per_call: catharsis_core::limits::URLS_PER_CALL,
             urls_per_day: catharsis_core::limits::URLS_PER_DAY,
+            paths_per_call: catharsis_core::limits::PATHS_PER_CALL,
+            paths_per_day: catharsis_core::limits::PATHS_PER_DAY,
+            pushes_per_call: catharsis_core::limits::PUSHES_PER_CALL,
+            pushes_per_day: catharsis_core::limits::PUSHES_PER_DAY,
+            domains: catharsis_core::limits::DOMAINS,
             requests_per_second: 20,
         }
     }

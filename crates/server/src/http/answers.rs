@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
-use catharsis_core::area::Area;
+use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::clock::UnixMillis;
+use catharsis_core::domain::DomainStatus;
 use catharsis_core::history::{HistoryPage, ItemRow};
 use catharsis_core::ports::Membership;
+use catharsis_core::quota::QuotaKind;
 use catharsis_core::service::{NodeReceipts, NodeReport, QuotaReport, TaskReceipts};
 use catharsis_core::status::ItemStatus;
+use catharsis_core::target::Mode;
 use catharsis_core::task::TaskKind;
+use catharsis_registry::snapshot::DomainEntry;
 use catharsis_tcapi::cdn::{
-    CacheNode, DescribeCacheNodesResponse, DescribePurgeQuotaResponse, DescribePurgeReceiptsResponse,
-    DescribePurgeTasksResponse, FlushType, NodeReceipt, PurgeArea, PurgeTask, PurgeType, Quota, RefusedItem,
+    self, BriefDomain, CacheNode, DescribeCacheNodesResponse, DescribePurgeQuotaResponse,
+    DescribePurgeReceiptsResponse, DescribePurgeTasksResponse, DescribePushQuotaResponse, Disable, FlushType,
+    NodeReceipt, Origin, Product, PurgeArea, PurgeTask, PurgeType, Quota, Readonly, RefusedItem, ServiceType, TaskArea,
     TaskStatus,
 };
 use catharsis_tcapi::time::format_utc8;
+use sha2::{Digest, Sha256};
 
 /// A page of the history.
 pub(super) fn history(page: HistoryPage) -> DescribePurgeTasksResponse {
@@ -31,26 +37,105 @@ fn row(row: ItemRow) -> PurgeTask {
             TaskKind::Url => PurgeType::Url,
             TaskKind::Path => PurgeType::Path,
         },
-        flush_type: FlushType::Delete,
+        flush_type: match row.mode {
+            Mode::Delete => FlushType::Delete,
+            Mode::Expire => FlushType::Flush,
+        },
         create_time: create_time(row.accepted_at),
     }
 }
 
-/// Today's quota. Directories have none before they can be purged.
-pub(super) fn quota(report: &QuotaReport) -> DescribePurgeQuotaResponse {
+/// Today's quota of purges.
+pub(super) fn purge_quota(report: &QuotaReport) -> DescribePurgeQuotaResponse {
+    let url_purge = quota(report, QuotaKind::Url);
+    DescribePurgeQuotaResponse { url_purge, path_purge: quota(report, QuotaKind::Path) }
+}
+
+/// Today's quota of prefetches.
+pub(super) fn push_quota(report: &QuotaReport) -> DescribePushQuotaResponse {
+    DescribePushQuotaResponse { url_push: quota(report, QuotaKind::Push) }
+}
+
+fn quota(report: &QuotaReport, kind: QuotaKind) -> Vec<Quota> {
     let of = |area: Area| {
-        let total = *report.total.url.get(area);
+        let total = *report.total.get(kind).get(area);
         Quota {
-            batch: report.per_call.url.into(),
+            batch: (*report.per_call.get(kind)).into(),
             total: total.into(),
-            available: total.saturating_sub(*report.used.url.get(area)).into(),
+            available: total.saturating_sub(*report.used.get(kind).get(area)).into(),
             area: match area {
                 Area::Mainland => PurgeArea::Mainland,
                 Area::Overseas => PurgeArea::Overseas,
             },
         }
     };
-    DescribePurgeQuotaResponse { url_purge: Area::ALL.map(of).to_vec(), path_purge: Vec::new() }
+    Area::ALL.map(of).to_vec()
+}
+
+/// A domain, with the status that it has at this moment.
+pub(super) fn domain(entry: &DomainEntry, status: DomainStatus) -> BriefDomain {
+    let record = &entry.record;
+    let origin = record.origin.as_ref();
+    BriefDomain {
+        resource_id: resource_id(entry),
+        app_id: record.account,
+        domain: entry.name.to_string(),
+        // Whoever runs this service points names to its edges; none is given out here.
+        cname: String::new(),
+        status: domain_status(status),
+        project_id: u64::try_from(record.project_id).unwrap_or(0),
+        service_type: serde_json::from_value(record.service_type.clone().into()).unwrap_or(ServiceType::Web),
+        create_time: create_time(UnixMillis(record.created_at)),
+        update_time: create_time(UnixMillis(record.updated_at)),
+        origin: Origin {
+            origins: origin.map(|it| it.origins.clone()).unwrap_or_default(),
+            origin_type: origin.map_or_else(|| "domain".to_owned(), |it| it.origin_type.clone()),
+            server_name: origin.and_then(|it| it.server_name.clone()),
+            origin_pull_protocol: origin.map(|it| it.pull_protocol.clone()),
+            backup_origins: None,
+            backup_origin_type: None,
+            backup_server_name: None,
+        },
+        disable: match status {
+            DomainStatus::Locked => Disable::Readonly,
+            DomainStatus::Online
+            | DomainStatus::Offline
+            | DomainStatus::Processing
+            | DomainStatus::Rejected
+            | DomainStatus::Closing => Disable::Normal,
+        },
+        area: match entry.areas {
+            AreaSet::One(Area::Mainland) => TaskArea::Mainland,
+            AreaSet::One(Area::Overseas) => TaskArea::Overseas,
+            AreaSet::Global => TaskArea::Global,
+        },
+        readonly: match (status, entry.areas) {
+            (DomainStatus::Locked, AreaSet::One(Area::Mainland)) => Readonly::Mainland,
+            (DomainStatus::Locked, AreaSet::One(Area::Overseas)) => Readonly::Overseas,
+            (DomainStatus::Locked, AreaSet::Global) => Readonly::Global,
+            _ => Readonly::Normal,
+        },
+        product: Product::Cdn,
+        parent_host: String::new(),
+    }
+}
+
+/// The contract has no word for a locked domain: it is online, and its `Disable` and `Readonly` say the rest.
+pub(super) const fn domain_status(status: DomainStatus) -> cdn::DomainStatus {
+    match status {
+        DomainStatus::Online | DomainStatus::Locked => cdn::DomainStatus::Online,
+        DomainStatus::Offline => cdn::DomainStatus::Offline,
+        DomainStatus::Processing => cdn::DomainStatus::Processing,
+        DomainStatus::Rejected => cdn::DomainStatus::Rejected,
+        DomainStatus::Closing => cdn::DomainStatus::Closing,
+    }
+}
+
+/// An opaque name that another domain of the same name, added later, does not have.
+pub(super) fn resource_id(entry: &DomainEntry) -> String {
+    let digest = Sha256::digest(format!("{} {}", entry.name, entry.record.created_at));
+    let hex: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("cdn-{hex}")
 }
 
 /// What became of a task.

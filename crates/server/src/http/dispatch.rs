@@ -3,7 +3,7 @@
 //! What this is: the walk of a request: body, `Call`, identity, rate, action, envelope. Every answer
 //! has HTTP status 200, a fresh `RequestId` and the exact content type that the SDKs compare.
 
-use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,86 +15,120 @@ use hyper::body::Incoming;
 
 use catharsis_core::ports::Clock;
 use catharsis_core::service::PurgeService;
+use catharsis_registry::Registry;
 use catharsis_tcapi::call::{Call, Language};
 use catharsis_tcapi::cdn::Action;
-use catharsis_tcapi::code::WireError;
+use catharsis_tcapi::code::{ErrorCode, WireError};
 use catharsis_tcapi::envelope::{self, RequestId};
 use catharsis_tcapi::request::RequestParts;
 use catharsis_tcapi::tc3::UnsignedPayload;
 
-use super::actions;
-use super::auth::{Keyring, Rates};
+use super::access::{self, Surroundings};
+use super::actions::{self, Checked, Parts};
 use super::body::BodyBudget;
-use super::listen::Handler;
-use crate::config::{ApiSection, LimitsSection};
+use super::listen::{Handler, Peer};
+use super::rates::{Rates, TooOften};
+use crate::config::ApiSection;
+use crate::domains::Distribution;
 use crate::events::{CallEnded, Events};
 
 /// The API.
 pub struct Api {
-    service: Arc<PurgeService>,
+    parts: Parts,
     clock: Arc<dyn Clock>,
-    keyring: Keyring,
     rates: Rates,
     bodies: BodyBudget,
     unsigned: UnsignedPayload,
-    events: Arc<Events>,
 }
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").field("service", &self.service).finish_non_exhaustive()
+        f.debug_struct("Api").field("service", &self.parts.service).finish_non_exhaustive()
     }
 }
 
-/// What is known of a call when it ends, for the log.
+/// What the API stands before.
+#[derive(Debug)]
+pub struct Backend {
+    /// The purge service.
+    pub service: Arc<PurgeService>,
+    /// Accounts, keys, policies, domains.
+    pub registry: Arc<Registry>,
+    /// How far each edge knows the domains.
+    pub distribution: Arc<Distribution>,
+    /// Who hears of calls.
+    pub events: Arc<Events>,
+}
+
+/// What is known of a call when it ends, for the log and for the answer.
 #[derive(Debug, Default)]
 struct Seen {
     action: Option<Action>,
     account: Option<u64>,
     trace_id: Option<HeaderValue>,
-    /// Of the answer's texts; found before the request is understood, since that may fail.
     language: Language,
 }
 
 impl Api {
-    /// The API before a service.
-    #[must_use]
-    pub fn new(
-        service: Arc<PurgeService>,
-        clock: Arc<dyn Clock>,
-        keyring: Keyring,
-        events: Arc<Events>,
-        api: &ApiSection,
-        limits: &LimitsSection,
-    ) -> Self {
-        let per_second = NonZeroU32::new(limits.requests_per_second).unwrap_or(NonZeroU32::MIN);
+    /// The API before a service. `rates` is the file that keeps the rates of calls over a restart.
+    ///
+    /// # Errors
+    /// When that file cannot be used.
+    pub fn new(backend: Backend, clock: Arc<dyn Clock>, api: &ApiSection, rates: &Path) -> std::io::Result<Self> {
         let unsigned = if api.unsigned_payload { UnsignedPayload::Accept } else { UnsignedPayload::Refuse };
-        Self {
-            service,
+        let Backend { service, registry, distribution, events } = backend;
+        Ok(Self {
+            parts: Parts { service, registry, distribution, events },
+            rates: Rates::open(rates, Arc::clone(&clock))?,
             clock,
-            keyring,
-            rates: Rates::new(per_second),
             bodies: BodyBudget::new(api.body_memory.as_usize(), api.body_timeout.0),
             unsigned,
-            events,
-        }
+        })
     }
 
     async fn answer(&self, id: RequestId, request: Request<Incoming>, seen: &mut Seen) -> Result<Bytes, WireError> {
         let (parts, body) = request.into_parts();
         seen.language = Language::of_headers(&parts.headers);
         let held = self.bodies.read(&parts, body).await?;
-        let request = RequestParts::of(&parts, &held.bytes);
-        seen.language = Language::of_parts(&request);
-        let call = Call::parse(&request)?;
+        let received = RequestParts::of(&parts, &held.bytes);
+        seen.language = Language::of_parts(&received);
+        let call = Call::parse(&received)?;
         seen.trace_id = call.trace_id().and_then(|id| HeaderValue::from_str(id).ok());
         let action = Action::of(&call)?;
         seen.action = Some(action);
-        let (caller, verified) = self.keyring.authenticate(&call, self.clock.wall(), self.unsigned)?;
-        seen.account = Some(caller.account.0);
-        self.rates.check(&caller, action)?;
-        actions::run(&self.service, &self.events, &caller, action, verified.params()?, id).await
+        let around = Surroundings {
+            now: self.clock.wall(),
+            ip: parts.extensions.get::<Peer>().map(|peer| peer.0.ip()),
+            unsigned: self.unsigned,
+        };
+        // One snapshot for the whole call: who signs, what is permitted and what it may touch fit together.
+        let snapshot = self.parts.registry.snapshot();
+        let (identity, verified) = access::authenticate(&snapshot, &call, around)?;
+        seen.account = Some(identity.account.0);
+        let caller = identity.authorize(&snapshot, action)?;
+        self.rates
+            .check(identity.account, action, identity.per_second)
+            .map_err(|refused| too_often(action, refused))?;
+        let params = verified.params()?;
+        actions::run(&self.parts, Checked { action, caller, snapshot, params, id }).await
     }
+}
+
+/// The one code that clients wait and retry on, with the documented text.
+fn too_often(action: Action, refused: TooOften) -> WireError {
+    let TooOften { per_second, wait } = refused;
+    let (over, action) = (per_second.get().saturating_add(1), action.as_str());
+    let millis = wait.as_millis().max(1);
+    WireError::new(
+        ErrorCode::RequestLimitExceeded,
+        format!(
+            "Your current request times equals to `{over}` in a second, which exceeds the frequency limit `{per_second}` for a \
+             second. Please reduce the frequency of calls. The next call of {action} is free in {millis} ms."
+        ),
+    )
+    .with_chinese(format!(
+        "您当前每秒请求 `{over}` 次，超过了每秒 `{per_second}` 次的频率上限，请降低调用频率。{millis} 毫秒后可再次调用 {action}。"
+    ))
 }
 
 impl Handler for Api {
@@ -103,7 +137,7 @@ impl Handler for Api {
         let started = self.clock.tick();
         let mut seen = Seen::default();
         let result = self.answer(id, request, &mut seen).await;
-        self.events.call_ended(&CallEnded {
+        self.parts.events.call_ended(&CallEnded {
             request_id: id,
             action: seen.action,
             account: seen.account,

@@ -173,10 +173,9 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         log: LogSection::default(),
         accounts: vec![AccountSection {
             uin: UIN,
-            urls_per_call: None,
-            urls_per_day: None,
             keys: vec![key],
             domains: vec![domain],
+            ..AccountSection::default()
         }],
         nodes,
         edges: Vec::new(),

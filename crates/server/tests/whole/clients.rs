@@ -235,6 +235,7 @@ async fn thousand_urls_in_one_call_keep_their_order_in_json_and_in_a_form() {
 fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
     let purge = |params: Value, code: &'static str| ("PurgeUrlsCache", params, code);
     let url = |url: &str, code: &'static str| ("PurgeUrlsCache", json!({ "Urls": [url] }), code);
+    let path = |params: Value, code: &'static str| ("PurgePathCache", params, code);
     let tasks = |params: Value, code: &'static str| ("DescribePurgeTasks", params, code);
     let fine = "http://www.a.test/";
     vec![
@@ -271,7 +272,15 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         tasks(json!({ "TaskId": "x", "Limit": 0 }), PARAM_ERROR),
         tasks(json!({ "TaskId": "x", "Status": "lost" }), PARAM_ERROR),
         tasks(json!({ "StartTime": "yesterday" }), PARAM_ERROR),
-        ("PurgePathCache", json!({ "Paths": [fine], "FlushType": "flush" }), "InvalidAction"),
+        path(json!({ "Paths": [fine] }), "MissingParameter"),
+        path(json!({ "Paths": [fine], "FlushType": "soft" }), PARAM_ERROR),
+        path(json!({ "Paths": ["http://www.a.test/?x"], "FlushType": "delete" }), PARAM_ERROR),
+        path(json!({ "Paths": ["http://*.a.test/"], "FlushType": "delete" }), WILDCARD),
+        path(
+            json!({ "Paths": ["http://off.a.test/"], "FlushType": "delete" }),
+            "InvalidParameter.CdnHostInvalidStatus",
+        ),
+        path(json!({ "Paths": ["http://nowhere.test/"], "FlushType": "delete" }), NO_HOST),
         ("Nonsense", json!({}), "InvalidAction"),
     ]
 }

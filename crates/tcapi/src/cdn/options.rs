@@ -79,8 +79,9 @@ pub struct CallOptions<'a> {
 /// The parameters of a purge or prefetch.
 pub(super) const TASK_OPTIONS: [&str; 3] = ["ClientToken", "DryRun", "Webhook"];
 
-/// The parameters of a domain action.
-pub(super) const DOMAIN_OPTIONS: [&str; 2] = ["ClientToken", "DryRun"];
+/// The parameter of a domain action. No `ClientToken`: a change of a domain has no task whose id a repeated call could be given, and the domain's
+/// status tells a repetition from a first call.
+pub(super) const DOMAIN_OPTIONS: [&str; 1] = ["DryRun"];
 
 /// The options with their types right and their values not looked at yet.
 pub(super) struct RawOptions<'a> {

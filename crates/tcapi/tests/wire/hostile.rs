@@ -166,7 +166,7 @@ fn full(action: Action) -> Value {
     };
     let span = json!({"StartTime": "2018-07-31 22:03:16", "EndTime": "2018-08-31 22:03:16", "TaskId": "1", "Offset": 1,
                       "Limit": 2, "Keyword": "a.example", "Status": "fail", "Area": "global", "Extra": null});
-    let domain = || options(json!({"Domain": "*.a.example", "Extra": null}));
+    let domain = || json!({"Domain": "*.a.example", "DryRun": true, "Extra": null});
     match action {
         Action::PurgeUrlsCache => {
             options(json!({"Urls": ["x", "y"], "Area": "overseas", "UrlEncode": true, "Webhook": "w"}))
@@ -180,12 +180,12 @@ fn full(action: Action) -> Value {
         Action::DescribePurgeTasks | Action::DescribePushTasks => without_null(span),
         Action::ModifyPurgeFetchTaskStatus => json!({
             "ExecutionTime": "2021-06-10T11:27:01+08:00", "ExecutionStatus": "failed", "Id": "1", "ExecutionStatusDesc": "d"}),
-        Action::AddCdnDomain => options(json!({
-            "Domain": "a.example", "ServiceType": "web", "ProjectId": 7, "Area": "global", "Https": {"Switch": "off"},
+        Action::AddCdnDomain => json!({
+            "DryRun": true, "Domain": "a.example", "ServiceType": "web", "ProjectId": 7, "Area": "global", "Https": {"Switch": "off"},
             "Tag": [{"TagKey": "a"}], "CacheKey": {"FullUrlCache": "on", "QueryString": {"Switch": "off"}},
             "HttpsBilling": {"Switch": "on"},
             "Origin": {"Origins": ["o.example:80:5", "::1"], "OriginType": "ipv6_domain", "ServerName": "s", "BasePath": "/",
-                       "OriginPullProtocol": "follow", "BackupOrigins": ["1.2.3.4"], "BackupOriginType": "ip"}})),
+                       "OriginPullProtocol": "follow", "BackupOrigins": ["1.2.3.4"], "BackupOriginType": "ip"}}),
         Action::StartCdnDomain | Action::StopCdnDomain | Action::DeleteCdnDomain => without_null(domain()),
         Action::DescribeDomains => json!({
             "Offset": 1, "Limit": 2,

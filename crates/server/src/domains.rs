@@ -1,0 +1,217 @@
+//! Domains on their way to the built-in edges.
+//!
+//! What this is: a worker for each edge that keeps its table of domains equal to the registry's, and the
+//! knowledge of how far each edge has come. What this is not: the edge, or a decision about domains.
+//!
+//! Invariant: whole tables with rising generations, so that a lost or late message costs time only; an
+//! edge that forgot its table (a restart) is noticed within [`LOOK_EVERY`] and told again. An edge that
+//! does not answer holds nobody up: it serves nothing of what it was not told.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use catharsis_core::area::Area;
+use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::receipt::Unreachable;
+use catharsis_core::topology::{Node, NodeId, NodeKind};
+use catharsis_edge::protocol::{KeyHost, OriginAddress, OriginScheme, OriginServer, ServedDomain, ServedName, Serving};
+use catharsis_registry::Registry;
+use catharsis_registry::record::OriginRecord;
+use catharsis_registry::snapshot::{DomainEntry, Snapshot};
+use catharsis_tcapi::cdn::{self, OriginHost};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How often an edge is asked which table it has.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long after a failure an edge is told again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// One edge, as this worker speaks to it.
+#[async_trait]
+pub trait DomainSink: Send + Sync {
+    /// Hands over a whole table; returns the generation that the edge then has.
+    async fn serve(&self, generation: u64, domains: Vec<ServedDomain>) -> Result<u64, Unreachable>;
+
+    /// The generation that the edge has; `None` when it has no table of this server.
+    async fn generation(&self) -> Result<Option<u64>, Unreachable>;
+}
+
+/// How far each edge has come.
+#[derive(Debug, Default)]
+pub struct Distribution {
+    edges: Mutex<HashMap<NodeId, Progress>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    area: Area,
+    /// The newest generation whose domains the edge serves.
+    told: u64,
+    reach: Reach,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Answers,
+    Silent,
+}
+
+impl Distribution {
+    /// All edges among these nodes, none of which was told anything yet.
+    #[must_use]
+    pub fn of(nodes: &[Arc<Node>]) -> Self {
+        let edges = nodes.iter().filter(|node| node.kind == NodeKind::Edge);
+        let start = |node: &Arc<Node>| Progress { area: node.area, told: 0, reach: Reach::Answers };
+        Self { edges: Mutex::new(edges.map(|node| (node.id.clone(), start(node))).collect()) }
+    }
+
+    /// Whether an edge that answers does not serve a domain's last change yet.
+    #[must_use]
+    pub fn is_pending(&self, domain: &DomainEntry) -> bool {
+        let edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = |it: &Progress| it.reach == Reach::Answers && it.told < domain.record.changed_in;
+        edges.values().any(|it| domain.areas.contains(it.area) && behind(it))
+    }
+
+    fn note(&self, node: &NodeId, change: impl FnOnce(&mut Progress)) {
+        let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = edges.get_mut(node) {
+            change(progress);
+        }
+    }
+}
+
+/// The worker of one edge.
+pub struct Publisher {
+    /// Which edge.
+    pub node: Arc<Node>,
+    /// How it is told.
+    pub sink: Arc<dyn DomainSink>,
+    /// What it is told.
+    pub registry: Arc<Registry>,
+    /// Where its progress is noted.
+    pub distribution: Arc<Distribution>,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("node", &self.node.id).finish_non_exhaustive()
+    }
+}
+
+/// What the edge was told last.
+#[derive(Default)]
+struct Told {
+    generation: u64,
+    domains: Vec<ServedDomain>,
+}
+
+impl Publisher {
+    /// Keeps the edge's table equal to the registry's until it is stopped.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut generations = self.registry.generations();
+        let mut told: Option<Told> = None;
+        loop {
+            // Marked as seen before the snapshot is taken: what comes in between wakes the next turn.
+            generations.mark_unchanged();
+            let pause = match self.turn(&mut told).await {
+                Ok(()) => LOOK_EVERY,
+                Err(why) => {
+                    self.silent(&why);
+                    AGAIN_AFTER
+                }
+            };
+            // Whichever comes first; none holds a state that is lost when another wins.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = generations.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn turn(&self, told: &mut Option<Told>) -> Result<(), Unreachable> {
+        let snapshot = self.registry.snapshot();
+        let domains = table(&snapshot, self.node.area);
+        let known = told.as_ref().filter(|told| told.domains == domains);
+        let has = match known {
+            // A table of its own that is still there need not be sent again.
+            Some(told) => self.sink.generation().await? == Some(told.generation),
+            None => false,
+        };
+        if !has {
+            let generation = self.sink.serve(snapshot.generation, domains.clone()).await?;
+            info!(node = %self.node.id, generation, domains = domains.len(), "the edge has its table of domains");
+            *told = Some(Told { generation, domains });
+        }
+        self.distribution.note(&self.node.id, |progress| {
+            progress.told = snapshot.generation;
+            progress.reach = Reach::Answers;
+        });
+        Ok(())
+    }
+
+    fn silent(&self, why: &Unreachable) {
+        self.distribution.note(&self.node.id, |progress| {
+            if progress.reach == Reach::Answers {
+                warn!(node = %self.node.id, %why, "the edge cannot be told its domains; trying again");
+            }
+            progress.reach = Reach::Silent;
+        });
+    }
+}
+
+/// What an edge of an area serves: domains with an origin of their own, and a refusal for each that is
+/// stopped, even if the edge's own file routes it.
+fn table(snapshot: &Snapshot, area: Area) -> Vec<ServedDomain> {
+    let there = snapshot.domains.values().filter(|entry| entry.areas.contains(area));
+    there.filter_map(served).collect()
+}
+
+fn served(entry: &DomainEntry) -> Option<ServedDomain> {
+    let name = match &entry.name {
+        DomainName::Exact(host) => ServedName::Exact(host.clone()),
+        DomainName::Below(host) => ServedName::Below(host.clone()),
+    };
+    let state = match entry.status {
+        DomainStatus::Online | DomainStatus::Processing | DomainStatus::Locked => Serving::Online,
+        DomainStatus::Offline | DomainStatus::Rejected | DomainStatus::Closing => Serving::Offline,
+    };
+    match (state, &entry.record.origin) {
+        (Serving::Online, None) => None,
+        (Serving::Offline, None) => {
+            Some(ServedDomain { name, state, origins: Vec::new(), host_header: None, scheme: OriginScheme::Http })
+        }
+        (Serving::Online | Serving::Offline, Some(origin)) => Some(ServedDomain {
+            name,
+            state,
+            origins: origin.origins.iter().filter_map(|text| server(text, origin)).collect(),
+            host_header: origin.server_name.as_deref().and_then(|name| KeyHost::parse(name).ok()),
+            scheme: scheme(origin),
+        }),
+    }
+}
+
+fn scheme(origin: &OriginRecord) -> OriginScheme {
+    match origin.pull_protocol.as_str() {
+        "https" => OriginScheme::Https,
+        "follow" => OriginScheme::Follow,
+        _ => OriginScheme::Http,
+    }
+}
+
+/// An address as it was accepted.
+fn server(text: &str, origin: &OriginRecord) -> Option<OriginServer> {
+    let parsed = cdn::OriginAddress::parse(text)?;
+    let address = match parsed.host {
+        OriginHost::Name(name) => OriginAddress::parse(&name).ok()?,
+        OriginHost::V4(address) => OriginAddress::parse(&address.to_string()).ok()?,
+        OriginHost::V6(address) => OriginAddress::parse(&address.to_string()).ok()?,
+    };
+    let usual = if scheme(origin) == OriginScheme::Https { 443 } else { 80 };
+    OriginServer::new(address, parsed.port.map_or(usual, |port| port.get()), parsed.weight.unwrap_or(1)).ok()
+}

@@ -1,0 +1,178 @@
+//! AddCdnDomain, StartCdnDomain, StopCdnDomain, DeleteCdnDomain, DescribeDomains.
+
+use catharsis_core::account::AccountState;
+use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::service::Rehearsal;
+use catharsis_registry::RegistryError;
+use catharsis_registry::change::{NewDomain, Wish};
+use catharsis_registry::error::StateProblem;
+use catharsis_registry::record::OriginRecord;
+use catharsis_registry::snapshot::DomainEntry;
+use catharsis_tcapi::cdn::{
+    AddCdnDomainRequest, CallOptions, DeleteCdnDomainRequest, DescribeDomainsRequest, DescribeDomainsResponse,
+    DomainFilter, DomainFilterName, DryRun, Request, StartCdnDomainRequest, StopCdnDomainRequest,
+};
+use catharsis_tcapi::code::{ErrorCode, WireError};
+use serde::Serialize;
+use tracing::info;
+
+use super::super::answers;
+use super::super::error::{account_state, registry};
+use super::purge::would_succeed;
+use super::tasks::areas;
+use super::{Answer, Checked, Parts, ok};
+
+/// The answer of each change.
+#[derive(Serialize)]
+struct Changed {}
+
+pub(super) async fn add(parts: &Parts, call: Checked<'_>) -> Answer {
+    let request = AddCdnDomainRequest::from_params(call.params.clone())?;
+    if request.origin.backup.is_some() {
+        let text = "Origin.BackupOrigins is not offered: list all origins in Origin.Origins; the next one is tried when one does not answer.";
+        let chinese = "暂不支持 Origin.BackupOrigins，请将全部源站写入 Origin.Origins；某个源站无响应时会尝试下一个。";
+        return Err(WireError::new(ErrorCode::CdnParamError, text).with_chinese(chinese));
+    }
+    let name = name(&request.domain)?;
+    permitted(&call, &name)?;
+    let new = NewDomain {
+        account: call.caller.account,
+        name: name.clone(),
+        areas: areas(request.area),
+        service_type: request.service_type.as_str().to_owned(),
+        project_id: i64::try_from(request.project_id).unwrap_or(i64::MAX),
+        origin: Some(OriginRecord {
+            origins: request.origin.origins.iter().map(|origin| origin.text.to_string()).collect(),
+            origin_type: request.origin.origin_type.as_str().to_owned(),
+            server_name: request.origin.server_name.as_deref().map(str::to_owned),
+            pull_protocol: request.origin.pull_protocol.as_str().to_owned(),
+        }),
+    };
+    if request.options.dry_run == DryRun::On {
+        let checked = parts.registry.check_domain(&new).map_err(|error| registry(&error, call.action));
+        return Err(checked.err().unwrap_or_else(|| rehearsed(parts, &new.areas)));
+    }
+    parts.registry.create_domain(&new).await.map_err(|error| registry(&error, call.action))?;
+    info!(request_id = %call.id, account = %call.caller.account, domain = %name, "domain added");
+    ok(call.id, &Changed {})
+}
+
+pub(super) async fn start(parts: &Parts, call: Checked<'_>) -> Answer {
+    let request = StartCdnDomainRequest::from_params(call.params.clone())?;
+    let state = call.snapshot.directory.account(call.caller.account).map(|account| account.state);
+    if state == Some(AccountState::Isolated) {
+        return Err(account_state(AccountState::Isolated, call.action));
+    }
+    wish(parts, call, &request.domain, Wish::Start, &request.options).await
+}
+
+pub(super) async fn stop(parts: &Parts, call: Checked<'_>) -> Answer {
+    let request = StopCdnDomainRequest::from_params(call.params.clone())?;
+    wish(parts, call, &request.domain, Wish::Stop, &request.options).await
+}
+
+pub(super) async fn delete(parts: &Parts, call: Checked<'_>) -> Answer {
+    let request = DeleteCdnDomainRequest::from_params(call.params.clone())?;
+    wish(parts, call, &request.domain, Wish::Delete, &request.options).await
+}
+
+async fn wish(parts: &Parts, call: Checked<'_>, domain: &str, wish: Wish, options: &CallOptions<'_>) -> Answer {
+    let name = name(domain)?;
+    let refused = |error: &RegistryError| registry(error, call.action);
+    let own = |entry: &&DomainEntry| entry.record.account == call.caller.account.0;
+    // Unknown before denied: otherwise a user could ask which domains other accounts have.
+    let known = call.snapshot.domains.get(&name.to_string()).filter(own);
+    let unknown = RegistryError::NotFound { kind: "domain", id: name.to_string() };
+    let known = known.ok_or_else(|| refused(&unknown))?;
+    permitted(&call, &name)?;
+    if parts.distribution.is_pending(known) {
+        return Err(refused(&RegistryError::State(StateProblem::InProgress)));
+    }
+    if options.dry_run == DryRun::On {
+        let checked = parts.registry.check_wish(call.caller.account, &name, wish);
+        return Err(checked.map_or_else(|error| refused(&error), |()| rehearsed(parts, &known.areas)));
+    }
+    parts.registry.wish(call.caller.account, &name, wish).await.map_err(|error| refused(&error))?;
+    info!(request_id = %call.id, account = %call.caller.account, domain = %name, ?wish, "domain changed");
+    ok(call.id, &Changed {})
+}
+
+fn rehearsed(parts: &Parts, areas: &catharsis_core::area::AreaSet) -> WireError {
+    let nodes = parts.service.nodes().iter().filter(|report| areas.contains(report.node.area)).count();
+    would_succeed(&Rehearsal { items: 1, nodes })
+}
+
+fn name(text: &str) -> Result<DomainName, WireError> {
+    DomainName::parse(text).map_err(|why| {
+        WireError::new(ErrorCode::CdnParamError, format!("Domain: {why}.")).with_chinese("Domain：域名不合法。")
+    })
+}
+
+/// A user needs the permission for the very domain.
+fn permitted(call: &Checked<'_>, name: &DomainName) -> Result<(), WireError> {
+    if call.caller.scope.permits(name) {
+        return Ok(());
+    }
+    let listed = [ErrorCode::CdnHostUnauthorized, ErrorCode::CdnCamUnauthorized];
+    let code = listed.into_iter().find(|code| call.action.codes().contains(code));
+    let text = format!("Domain: the policies of this user do not permit {} on {name}.", call.action.as_str());
+    let chinese = format!("Domain：子用户的策略未授权对 {name} 执行 {}。", call.action.as_str());
+    Err(WireError::new(code.unwrap_or(ErrorCode::AuthUnauthorizedOperation), text).with_chinese(chinese))
+}
+
+pub(super) fn describe(parts: &Parts, call: Checked<'_>) -> Answer {
+    let Checked { caller, snapshot, params, id, .. } = call;
+    let request = DescribeDomainsRequest::from_params(params)?;
+    let account = caller.account;
+    let matching = snapshot
+        .domains
+        .values()
+        .filter(|entry| entry.record.account == account.0 && caller.scope.permits(&entry.name))
+        .map(|entry| (entry, shown_status(parts, entry)))
+        .filter(|(entry, status)| request.filters.iter().all(|filter| keeps(filter, entry, *status)));
+    let mut total_number = 0;
+    let mut domains = Vec::new();
+    let (from, to) = (u64::from(request.offset), u64::from(request.offset) + u64::from(request.limit));
+    for (entry, status) in matching {
+        if (from..to).contains(&total_number) {
+            domains.push(answers::domain(entry, status));
+        }
+        total_number += 1;
+    }
+    ok(id, &DescribeDomainsResponse { domains, total_number })
+}
+
+/// `processing` until the edges know of the last change.
+fn shown_status(parts: &Parts, entry: &DomainEntry) -> DomainStatus {
+    match entry.status {
+        DomainStatus::Online | DomainStatus::Offline if parts.distribution.is_pending(entry) => {
+            DomainStatus::Processing
+        }
+        status => status,
+    }
+}
+
+/// Whether a domain has one of a filter's values.
+fn keeps(filter: &DomainFilter<'_>, entry: &DomainEntry, status: DomainStatus) -> bool {
+    let any = |has: &dyn Fn(&str) -> bool| filter.values.iter().any(|value| has(value));
+    let same = |text: &str| any(&|value| value == text);
+    let named = |text: &str| if filter.fuzzy { any(&|value| text.contains(value)) } else { same(text) };
+    let origin = entry.record.origin.as_ref();
+    match filter.name {
+        DomainFilterName::Origin => {
+            let host = |address: &str| address.split(':').next().is_some_and(&named);
+            origin.is_some_and(|it| it.origins.iter().any(|address| named(address) || host(address)))
+        }
+        DomainFilterName::Domain => named(&entry.name.to_string()),
+        DomainFilterName::ResourceId => same(&answers::resource_id(entry)),
+        DomainFilterName::Status => same(answers::domain_status(status).as_str()),
+        DomainFilterName::ServiceType => same(&entry.record.service_type),
+        DomainFilterName::ProjectId => same(&entry.record.project_id.to_string()),
+        // All origins are the customer's own, the whole URL is the key, TLS ends before the edge, there are no tags.
+        DomainFilterName::DomainType => same("cname"),
+        DomainFilterName::FullUrlCache => same("on"),
+        DomainFilterName::Https => same("off"),
+        DomainFilterName::OriginPullProtocol => same(origin.map_or("http", |it| it.pull_protocol.as_str())),
+        DomainFilterName::TagKey => false,
+    }
+}
