@@ -5,13 +5,15 @@ use std::time::Duration;
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::{FAIL_AFTER, UNANSWERED_ATTEMPTS_MAX};
+use catharsis_core::plan::{Caller, Purge};
 use catharsis_core::ports::{Membership, Store};
 use catharsis_core::receipt::{Outcome, Refusal, Settled, Unreachable};
 use catharsis_core::status::ItemStatus;
-use catharsis_core::target::Target;
+use catharsis_core::target::{Encode, Mode, Target};
+use catharsis_core::task::TaskKind;
 use catharsis_core::topology::{BoundedFence, Fence, Join, Node};
 use catharsis_testkit::fake_cache::{Act, Effect, Told};
-use catharsis_testkit::plans::{behind, node, plan, shield};
+use catharsis_testkit::plans::{ACCOUNT, behind, node, plan, shield};
 use catharsis_testkit::sim::{Server, World};
 use tokio::time::{Instant, sleep};
 
@@ -273,6 +275,55 @@ async fn coalesced_invalidations_each_get_an_outcome() {
     let receipts = world.store.all_receipts();
     assert_eq!(receipts[0].outcomes, [Applied, Absent, Applied, Absent, Applied]);
     server.stop().await;
+}
+
+/// Purges a directory of `http://a.test`.
+async fn purge_below(server: &Server, directory: &str) {
+    let purge = Purge {
+        kind: TaskKind::Path,
+        mode: Mode::Delete,
+        items: vec![format!("http://a.test{directory}").into()],
+        area: Some(Area::Mainland),
+        encode: Encode::AsSubmitted,
+        claim: None,
+        notify: Vec::new(),
+    };
+    server.service.purge(&Caller::root(ACCOUNT), purge).await.expect("a valid purge is accepted");
+}
+
+/// A URL, one beside it and a directory above the first are read at once: which positions is a node
+/// told that may refuse directories, and what do its receipts say of the three?
+async fn told_of_a_directory(refusal: Option<Refusal>) -> (Vec<u64>, Vec<Settled>) {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    world.cache(&n.id).follow(move |told| match (told, &refusal) {
+        (Told::Invalidation(one), Some(why)) if matches!(*one.target, Target::Prefix(_)) => {
+            Act::says(Outcome::Refused(why.clone()))
+        }
+        (Told::Invalidation(_) | Told::Everything(_), _) => Act::applied().after(Duration::from_secs(1)),
+    });
+    let server = world.start().await;
+    // While the node is busy with the first, the others gather.
+    server.purge(&["/first"]).await;
+    sleep(Duration::from_millis(500)).await;
+    server.purge(&["/d/1", "/e"]).await;
+    purge_below(&server, "/d/").await;
+    server.settled(&n).await;
+    let told = world.cache(&n.id).told().iter().map(|(seq, _)| seq.0).collect();
+    let receipts = world.store.all_receipts();
+    server.stop().await;
+    (told, receipts.into_iter().skip(1).flat_map(|it| it.outcomes).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn directory_stands_for_the_urls_below_it_unless_the_node_refuses_it() {
+    use Settled::Applied;
+    assert_eq!(told_of_a_directory(None).await, (vec![1, 3, 4], vec![Applied; 3]));
+    let refused = Settled::Refused(Refusal::Unsupported);
+    assert_eq!(
+        told_of_a_directory(Some(Refusal::Unsupported)).await,
+        (vec![1, 3, 4, 2], vec![Applied, Applied, refused])
+    );
 }
 
 #[tokio::test(start_paused = true)]
