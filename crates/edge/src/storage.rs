@@ -15,7 +15,8 @@
 //! - A confirmation (304) changes only the very copy that was looked up.
 //!
 //! A purge of a directory removes nothing: its copies are refused from then on, and leave when they
-//! are replaced or evicted as the least used. Until then they take memory from what is still used.
+//! are replaced or evicted as the least used. Until then they take memory from what is still used. A URL
+//! passed through because its body was too large stays so for its time, in which nothing of it is cached.
 //!
 //! Writers of one URL take turns at its shard's lock; readers do not take it while they hit.
 
