@@ -69,6 +69,19 @@ impl Console {
         let _nowhere_to_tell = writeln!(self.err, "{}", visible(text));
     }
 
+    /// Whether everything so far has reached the reader: what is shown only once must.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub(crate) fn delivered(&mut self) -> Result<(), String> {
+        self.flush();
+        match &self.state {
+            State::Open => Ok(()),
+            State::Closed => Err("the output is closed".to_owned()),
+            State::Broken(error) => Err(error.to_string()),
+        }
+    }
+
     /// Ends the output.
     ///
     /// # Errors
@@ -130,5 +143,13 @@ mod tests {
         let mut full = Console::new(Refuses(ErrorKind::StorageFull), std::io::sink());
         full.json(&1);
         assert_eq!(full.finish().expect_err("it is full").status(), 6);
+    }
+
+    #[test]
+    fn what_is_shown_once_is_not_taken_for_delivered_when_the_pipe_is_closed() {
+        let mut closed = Console::new(Refuses(ErrorKind::BrokenPipe), std::io::sink());
+        closed.line("a secret");
+        assert!(closed.delivered().is_err());
+        assert!(Console::new(std::io::sink(), std::io::sink()).delivered().is_ok());
     }
 }

@@ -1,12 +1,14 @@
-//! The command line: a client of the public API.
+//! The command line: a client of the public API, and of the operator's.
 //!
 //! What this is: `purge`, `tasks`, `quota`, `nodes` and `receipts`. Each signs like any other client,
-//! so the first three work against Tencent's own endpoint too; the last two are Catharsis's own.
+//! so the first three work against Tencent's own endpoint too; the last two are Catharsis's own. The
+//! commands in [`admin`] call the admin API instead.
 //! What this is not: a way around the API; it knows nothing that another client could not.
 //!
 //! Invariant: results go to standard output, progress and complaints to standard error, and the exit
 //! status tells a script what happened ([`Ended`]).
 
+mod admin;
 mod client;
 mod console;
 mod ended;
@@ -32,12 +34,26 @@ pub enum Command {
     Purge(purge::Purge),
     /// List what became of purges.
     Tasks(show::Tasks),
-    /// Say what is left of today's quota.
+    /// Say what is left of today's quota; with a verb, manage the quotas of any account.
     Quota(show::Quota),
     /// Say where every cache stands: cursor, lag, last receipt, fence. Catharsis only.
     Nodes(show::Nodes),
     /// Say what became of a task at each node. Catharsis only.
     Receipts(show::Receipts),
+    /// Manage root accounts, their service state and limits. Operator.
+    Account(Box<admin::account::Account>),
+    /// Manage the users (sub-accounts) of an account. Operator.
+    User(admin::user::User),
+    /// Manage and rotate key pairs. Operator.
+    Key(admin::key::Key),
+    /// Make temporary credentials. Operator.
+    Token(admin::key::Token),
+    /// Manage CAM policies, and ask why they allow or deny. Operator.
+    Policy(Box<admin::policy::Policy>),
+    /// Manage domains of any account. Operator.
+    Domain(admin::domain::Domain),
+    /// Manage webhooks of any account. Operator.
+    Webhook(admin::webhook::Webhook),
 }
 
 /// What a command that was asked for JSON prints when it failed and has no document of its own.
@@ -49,14 +65,21 @@ struct Failure {
 
 impl Command {
     /// Whether a failure is to be printed as a document.
-    const fn tells_failure_as_json(&self) -> bool {
+    fn tells_failure_as_json(&self) -> bool {
         match self {
             // Its report has the error beside the tasks.
             Self::Purge(_) => false,
             Self::Tasks(it) => it.json,
-            Self::Quota(it) => it.json,
+            Self::Quota(it) => it.prints_json(),
             Self::Nodes(it) => it.json,
             Self::Receipts(it) => it.json,
+            Self::Account(it) => it.operator.json,
+            Self::User(it) => it.operator.json,
+            Self::Key(it) => it.operator.json,
+            Self::Token(it) => it.operator.json,
+            Self::Policy(it) => it.operator.json,
+            Self::Domain(it) => it.operator.json,
+            Self::Webhook(it) => it.operator.json,
         }
     }
 }
@@ -81,6 +104,13 @@ pub async fn run_on(command: Command, console: &mut Console) -> Result<(), Ended
         Command::Quota(it) => show::quota(it, console).await,
         Command::Nodes(it) => show::nodes(it, console).await,
         Command::Receipts(it) => show::receipts(it, console).await,
+        Command::Account(it) => admin::account::run(*it, console).await,
+        Command::User(it) => admin::user::run(it, console).await,
+        Command::Key(it) => admin::key::run(it, console).await,
+        Command::Token(it) => admin::key::run_token(it, console).await,
+        Command::Policy(it) => admin::policy::run(*it, console).await,
+        Command::Domain(it) => admin::domain::run(it, console).await,
+        Command::Webhook(it) => admin::webhook::run(it, console).await,
     };
     if let (true, Err(ended)) = (json, &result) {
         console.json(&Failure { error: ended.complaint() });

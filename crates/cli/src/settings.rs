@@ -76,6 +76,8 @@ pub(crate) struct Profile {
     secret_id: Option<String>,
     secret_key: Option<Shy>,
     token: Option<Shy>,
+    pub admin_endpoint: Option<String>,
+    pub admin_token: Option<Shy>,
 }
 
 /// Where to call.
@@ -170,8 +172,8 @@ fn sections(text: &str, name: &str) -> Result<HashMap<String, Profile>, Ended> {
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         Ended::Usage(format!(
-            "{name}:{line}:{column}: expected sections ([default]) with the keys endpoint, secret_id, secret_key and token, \
-             each once and with a text in quotes; the line may hold a secret and is not shown"
+            "{name}:{line}:{column}: expected sections ([default]) with the keys endpoint, secret_id, secret_key, token, \
+             admin_endpoint and admin_token, each once and with a text in quotes; the line may hold a secret and is not shown"
         ))
     })
 }

@@ -9,10 +9,10 @@ use catharsis_tcapi::cdn::{
 };
 use catharsis_tcapi::time::parse_utc8;
 
-use crate::Connection;
 use crate::client::Client;
 use crate::console::Console;
 use crate::ended::Ended;
+use crate::{Connection, admin};
 
 /// Which purges to list.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,14 +70,24 @@ enum TaskAreaArg {
     Global,
 }
 
-/// How to show the quota.
+/// How to show the quota, or what to do with that of any account.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Quota {
+    #[command(subcommand)]
+    verb: Option<admin::quota::Verb>,
     /// Print one JSON document
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     #[command(flatten)]
     connection: Connection,
+}
+
+impl Quota {
+    /// Whether a document was asked for, with or without a verb.
+    pub(crate) fn prints_json(&self) -> bool {
+        self.verb.as_ref().map_or(self.json, |verb| verb.operator().json)
+    }
 }
 
 /// How to show the caches.
@@ -171,11 +181,14 @@ fn tasks_request(options: &Tasks) -> Result<DescribePurgeTasksRequest<'_>, Ended
     Ok(request)
 }
 
-/// Shows today's quota.
+/// Shows today's quota, or manages that of any account.
 ///
 /// # Errors
 /// [`Ended`].
 pub(crate) async fn quota(options: Quota, console: &mut Console) -> Result<(), Ended> {
+    if let Some(verb) = options.verb {
+        return admin::quota::run(verb, console).await;
+    }
     let client = Client::new(&options.connection, console)?;
     let request = DescribePurgeQuotaRequest {};
     let quota: DescribePurgeQuotaResponse = client.call(Action::DescribePurgeQuota, &request).await?;

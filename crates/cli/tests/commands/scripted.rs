@@ -15,6 +15,9 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 
+/// The operator's credential in the profile.
+pub(crate) const ADMIN_TOKEN: &str = "operator-4815";
+
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -26,6 +29,13 @@ pub(crate) struct Asked {
     pub action: String,
     /// `Null` for an empty one.
     pub body: Value,
+}
+
+impl Asked {
+    /// Method and target.
+    pub(crate) fn line(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
 }
 
 /// The service.
@@ -42,7 +52,10 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let mut profile = NamedTempFile::new().expect("a file");
-        let text = format!("[default]\nendpoint = \"{url}\"\nsecret_id = \"AKIDtest\"\nsecret_key = \"hunter2\"\n");
+        let text = format!(
+            "[default]\nendpoint = \"{url}\"\nsecret_id = \"AKIDtest\"\nsecret_key = \"hunter2\"\n\
+             admin_endpoint = \"{url}\"\nadmin_token = \"{ADMIN_TOKEN}\"\n"
+        );
         profile.write_all(text.as_bytes()).expect("it is writable");
         let service = Self { profile: Arc::new(profile), asked: Arc::default() };
         let (asked, answer) = (Arc::clone(&service.asked), Arc::new(answer));
@@ -104,6 +117,13 @@ async fn read(request: http::Request<Incoming>) -> Asked {
         action: header("x-tc-action"),
         body: if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") },
     }
+}
+
+/// Whether clap finds nothing wrong with the definition of any command.
+#[test]
+fn every_command_is_well_defined() {
+    use clap::CommandFactory;
+    Cli::command().debug_assert();
 }
 
 /// How a command ended, and what it printed.
