@@ -1,8 +1,8 @@
 //! The command line: a client of the public API, and of the operator's.
 //!
-//! What this is: `purge`, `tasks`, `quota`, `nodes` and `receipts`. Each signs like any other client,
-//! so the first three work against Tencent's own endpoint too; the last two are Catharsis's own. The
-//! commands in [`admin`] call the admin API instead.
+//! What this is: `purge`, `purge-path`, `push`, `tasks`, `push-tasks`, `quota`, `domains`, `nodes` and
+//! `receipts`. Each signs like any other client, so all but the last two work against Tencent's own
+//! endpoint too; those are Catharsis's own. The commands in [`admin`] call the admin API instead.
 //! What this is not: a way around the API; it knows nothing that another client could not.
 //!
 //! Invariant: results go to standard output, progress and complaints to standard error, and the exit
@@ -12,10 +12,12 @@ mod admin;
 mod client;
 mod console;
 mod ended;
+mod history;
 mod list;
 mod purge;
 mod settings;
 mod show;
+mod submit;
 mod table;
 mod transport;
 mod visible;
@@ -31,11 +33,19 @@ use settings::Connection;
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
     /// Purge URLs, and wait until every node has settled them if asked to.
-    Purge(purge::Purge),
+    Purge(Box<purge::Purge>),
+    /// Purge everything below directories.
+    PurgePath(Box<purge::PurgePath>),
+    /// Fetch URLs into the caches before anybody asks for them.
+    Push(Box<purge::Push>),
     /// List what became of purges.
-    Tasks(show::Tasks),
+    Tasks(history::Tasks),
+    /// List what became of prefetches.
+    PushTasks(history::PushTasks),
     /// Say what is left of today's quota; with a verb, manage the quotas of any account.
     Quota(show::Quota),
+    /// List the account's domains.
+    Domains(show::Domains),
     /// Say where every cache stands: cursor, lag, last receipt, fence. Catharsis only.
     Nodes(show::Nodes),
     /// Say what became of a task at each node. Catharsis only.
@@ -68,8 +78,10 @@ impl Command {
     fn tells_failure_as_json(&self) -> bool {
         match self {
             // Its report has the error beside the tasks.
-            Self::Purge(_) => false,
-            Self::Tasks(it) => it.json,
+            Self::Purge(_) | Self::PurgePath(_) | Self::Push(_) => false,
+            Self::Tasks(it) => it.query.json,
+            Self::PushTasks(it) => it.query.json,
+            Self::Domains(it) => it.json,
             Self::Quota(it) => it.prints_json(),
             Self::Nodes(it) => it.json,
             Self::Receipts(it) => it.json,
@@ -99,8 +111,12 @@ pub async fn run(command: Command) -> ExitCode {
 pub async fn run_on(command: Command, console: &mut Console) -> Result<(), Ended> {
     let json = command.tells_failure_as_json();
     let mut result = match command {
-        Command::Purge(it) => purge::run(it, console).await,
-        Command::Tasks(it) => show::tasks(it, console).await,
+        Command::Purge(it) => purge::run(*it, console).await,
+        Command::PurgePath(it) => purge::run_path(*it, console).await,
+        Command::Push(it) => purge::run_push(*it, console).await,
+        Command::Tasks(it) => history::tasks(it, console).await,
+        Command::PushTasks(it) => history::push_tasks(it, console).await,
+        Command::Domains(it) => show::domains(it, console).await,
         Command::Quota(it) => show::quota(it, console).await,
         Command::Nodes(it) => show::nodes(it, console).await,
         Command::Receipts(it) => show::receipts(it, console).await,

@@ -221,7 +221,28 @@ fn split(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_list_or_name_their_line(lines in prop::collection::vec("(http://a\\.test/\\PC{0,20}|# x|\\PC{0,9}|[\\x00-\\x1f]{0,3})", 0..8), tail in prop::collection::vec(any::<u8>(), 0..20)) {
+            let bytes = [lines.join("\n").as_bytes(), &tail[..]].concat();
+            match Lines::new("list", &bytes[..]).collect::<Result<Vec<String>, String>>() {
+                Ok(urls) => prop_assert!(urls.iter().all(|url| check(url).is_ok())),
+                Err(told) => prop_assert!(told.starts_with("list:"), "{told}"),
+            }
+        }
+
+        #[test]
+        fn split_keeps_every_url_and_its_order(count in 0_usize..60, batch in 1_usize..9) {
+            let urls: Vec<String> = (0..count).map(|number| format!("http://a.test/{number}")).collect();
+            let calls: Vec<Vec<String>> = split(urls.clone().into_iter().map(Ok), batch).collect::<Result<_, _>>().expect("right");
+            prop_assert!(calls.iter().all(|call| (1..=batch).contains(&call.len())));
+            prop_assert_eq!(calls.concat(), urls);
+        }
+    }
 
     fn parse(text: &str) -> Result<Vec<String>, String> {
         Lines::new("list", text.as_bytes()).collect()

@@ -1,67 +1,85 @@
-//! `catharsis purge`.
-//!
-//! What this is: a list of any length, split into calls, sent, and waited for if asked. Invariant: a
-//! task that was accepted is always told, whatever happens to the rest of the list.
-
-use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+//! `catharsis purge`, `purge-path` and `push`: what each sends, and how its tasks are counted.
 
 use catharsis_tcapi::cdn::{
-    Action, DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, DescribePurgeTasksRequest,
-    DescribePurgeTasksResponse, PurgeArea, PurgeUrlsCacheRequest, PurgeUrlsCacheResponse, TaskFilter, TaskStatus,
+    Action, CallOptions, DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, DescribePurgeTasksRequest,
+    DescribePurgeTasksResponse, DescribePushTasksRequest, DescribePushTasksResponse, FlushType, HttpHeader, Layer,
+    PurgeArea, PurgePathCacheRequest, PurgePathCacheResponse, PurgeUrlsCacheRequest, PurgeUrlsCacheResponse,
+    PushStatus, PushUrlsCacheRequest, PushUrlsCacheResponse, TaskArea, TaskFilter, TaskStatus,
 };
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 
-use crate::Connection;
 use crate::client::Client;
 use crate::console::Console;
-use crate::ended::{Complaint, Ended};
-use crate::list::List;
-
-/// First and longest pause between two questions while waiting; four tasks at a time stay below the
-/// 20 calls a second that an account has.
-const POLL_FIRST: Duration = Duration::from_millis(200);
-const POLL_MAX: Duration = Duration::from_secs(5);
-
-/// Longer than any service goes on with a purge.
-const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
+use crate::ended::Ended;
+use crate::submit::{self, Standing, Submission, Work};
 
 /// What to purge.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Purge {
-    /// The URLs, each with http:// or https://; `-` reads a list from standard input
-    #[arg(value_name = "URL", required_unless_present = "file")]
-    urls: Vec<String>,
-    /// A list: a URL a line, `#` begins a comment line; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
     /// Where to purge. Default: where each domain is served
     #[arg(long, value_enum)]
     area: Option<AreaArg>,
-    /// Percent-encode non-ASCII characters, and purge only that spelling
-    #[arg(long)]
-    url_encode: bool,
-    /// Wait until every node has settled every URL
-    #[arg(long)]
-    wait: bool,
-    /// How long to wait
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = waiting_time)]
-    timeout: Duration,
     /// URLs in one call
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     batch: u32,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connection: Connection,
+    submission: Submission,
+}
+
+/// Which directories to purge, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PurgePath {
+    #[command(flatten)]
+    how: How,
+    /// Where to purge. Default: where each domain is served
+    #[arg(long, value_enum)]
+    area: Option<AreaArg>,
+    /// Directories in one call
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    batch: u32,
+    #[command(flatten)]
+    submission: Submission,
+}
+
+/// One of both; there is no default, as in the contract.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct How {
+    /// Have what changed at the origin fetched anew
+    #[arg(long)]
+    flush: bool,
+    /// Have everything fetched anew
+    #[arg(long)]
+    delete: bool,
+}
+
+/// What to fetch into the caches.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Push {
+    /// Where to
+    #[arg(long, value_enum, default_value = "mainland")]
+    area: TaskAreaArg,
+    /// User-Agent of the fetches. Default: the service's
+    #[arg(long, value_name = "TEXT")]
+    user_agent: Option<String>,
+    /// A header of the fetches; may be given again
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Fetch what a playlist lists, too
+    #[arg(long)]
+    parse_m3u8: bool,
+    /// Fetch into the shields only
+    #[arg(long)]
+    middle: bool,
+    /// URLs in one call
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    batch: u32,
+    #[command(flatten)]
+    submission: Submission,
 }
 
 /// A region, as an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum AreaArg {
+enum AreaArg {
     /// Mainland China.
     Mainland,
     /// Elsewhere.
@@ -77,162 +95,156 @@ impl From<AreaArg> for PurgeArea {
     }
 }
 
-/// What became of one call.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Sent {
-    task_id: String,
-    urls: u64,
-    /// Absent unless waited for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<TaskStatus>,
+/// Regions, as an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TaskAreaArg {
+    /// Mainland China.
+    Mainland,
+    /// Elsewhere.
+    Overseas,
+    /// Both.
+    Global,
 }
 
-/// The whole result, for machines.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Report<'a> {
-    tasks: &'a [Sent],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Complaint>,
+impl From<TaskAreaArg> for TaskArea {
+    fn from(area: TaskAreaArg) -> Self {
+        match area {
+            TaskAreaArg::Mainland => Self::Mainland,
+            TaskAreaArg::Overseas => Self::Overseas,
+            TaskAreaArg::Global => Self::Global,
+        }
+    }
 }
 
-/// Carries it out.
+/// Purges URLs.
 ///
 /// # Errors
 /// [`Ended`], after what was accepted until then has been told.
 pub(crate) async fn run(purge: Purge, console: &mut Console) -> Result<(), Ended> {
-    let mut ledger = Ledger { console, json: purge.json, sent: Vec::new(), told: 0 };
-    let result = carry_out(&purge, &mut ledger).await;
-    ledger.close(result.as_ref().err());
-    result
+    submit::run(&purge, &purge.submission, purge.batch, console).await
 }
 
-async fn carry_out(purge: &Purge, ledger: &mut Ledger<'_>) -> Result<(), Ended> {
-    let list = List::open(&purge.urls, purge.file.as_deref())?;
-    let client = Client::new(&purge.connection, ledger.console)?;
-    send(&client, purge, list, ledger).await?;
-    if purge.wait { wait(&client, purge, ledger).await } else { Ok(()) }
-}
-
-/// The tasks that were accepted, and how many of them have been told.
-struct Ledger<'a> {
-    console: &'a mut Console,
-    json: bool,
-    sent: Vec<Sent>,
-    told: usize,
-}
-
-impl Ledger<'_> {
-    /// Tells people of the tasks up to `end`; nothing will change about them.
-    fn tell(&mut self, end: usize) {
-        if self.json {
-            return;
-        }
-        for task in &self.sent[self.told..end] {
-            let status = task.status.map_or("accepted", TaskStatus::as_str);
-            self.console.line(&format!("{}  {status}  {} URLs", task.task_id, task.urls));
-        }
-        self.told = end;
-    }
-
-    /// Tells what has not been told yet.
-    fn close(&mut self, ended: Option<&Ended>) {
-        if self.json {
-            self.console.json(&Report { tasks: &self.sent, error: ended.map(Ended::complaint) });
-        } else {
-            self.tell(self.sent.len());
-        }
-    }
-}
-
-async fn send(client: &Client, purge: &Purge, list: List, ledger: &mut Ledger<'_>) -> Result<(), Ended> {
-    let bar = bar(list.count(), "sent");
-    for call in list.calls(purge.batch as usize) {
-        let call = call?;
-        let request = PurgeUrlsCacheRequest {
-            area: purge.area.map(PurgeArea::from),
-            url_encode: purge.url_encode,
-            ..PurgeUrlsCacheRequest::of(call.iter().map(|url| url.as_str().into()).collect())
-        };
-        let answer: Result<PurgeUrlsCacheResponse, Ended> = client.call(Action::PurgeUrlsCache, &request).await;
-        let answer = answer.map_err(|ended| match ended {
-            Ended::Network(why) => Ended::Network(format!(
-                "{why}. It is unknown whether the last call was accepted; calling again is harmless"
-            )),
-            ended
-            @ (Ended::Failed(_) | Ended::Usage(_) | Ended::Refused(_) | Ended::TimedOut(_) | Ended::Output(_)) => ended,
-        })?;
-        ledger.sent.push(Sent { task_id: answer.task_id, urls: call.len() as u64, status: None });
-        if !purge.wait {
-            bar.suspend(|| ledger.tell(ledger.sent.len()));
-        }
-        bar.inc(call.len() as u64);
-    }
-    bar.finish_and_clear();
-    Ok(())
-}
-
-async fn wait(client: &Client, purge: &Purge, ledger: &mut Ledger<'_>) -> Result<(), Ended> {
-    let deadline = Instant::now() + purge.timeout;
-    let bar = bar(ledger.sent.iter().map(|task| task.urls).sum(), "settled everywhere");
-    let mut failed = Vec::new();
-    for index in 0..ledger.sent.len() {
-        let task = ledger.sent[index].clone();
-        let before = bar.position();
-        let status = settled(client, &task, deadline, &|urls| bar.set_position(before + urls)).await?;
-        ledger.sent[index].status = Some(status);
-        bar.suspend(|| ledger.tell(index + 1));
-        if status == TaskStatus::Fail {
-            failed.push(task.task_id);
-        }
-    }
-    bar.finish_and_clear();
-    if failed.is_empty() {
-        return Ok(());
-    }
-    let mut reasons = Vec::new();
-    for task_id in failed {
-        reasons.push(format!("task {task_id} failed"));
-        reasons.extend(why(client, &task_id).await);
-    }
-    Err(Ended::Failed(reasons))
-}
-
-/// Waits until the service shows every URL of a task, and none under way.
+/// Purges directories.
 ///
-/// A service may show a task, or the last of its rows, only a while after it accepted it: so what
-/// is not under way is not done for that, and rows are counted against the URLs that were sent.
-async fn settled(client: &Client, task: &Sent, deadline: Instant, progress: &dyn Fn(u64)) -> Result<TaskStatus, Ended> {
-    let mut pause = POLL_FIRST;
-    loop {
-        let open = count(client, &task.task_id, TaskStatus::Process).await?;
-        let (mut done, mut failed) = (task.urls.saturating_sub(open), 0);
-        if open == 0 {
-            failed = count(client, &task.task_id, TaskStatus::Fail).await?;
-            done = count(client, &task.task_id, TaskStatus::Done).await?;
-            if done + failed >= task.urls {
-                progress(task.urls);
-                return Ok(if failed == 0 { TaskStatus::Done } else { TaskStatus::Fail });
-            }
-        }
-        progress(done + failed);
-        if Instant::now() >= deadline {
-            return Err(Ended::TimedOut(format!(
-                "the time is over: {} of {} URLs of task {} are settled everywhere; the service goes on with the others",
-                done + failed,
-                task.urls,
-                task.task_id
-            )));
-        }
-        tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
-        pause = (pause * 3 / 2).min(POLL_MAX);
+/// # Errors
+/// [`Ended`], after what was accepted until then has been told.
+pub(crate) async fn run_path(purge: PurgePath, console: &mut Console) -> Result<(), Ended> {
+    submit::run(&purge, &purge.submission, purge.batch, console).await
+}
+
+/// Fetches URLs into the caches.
+///
+/// # Errors
+/// [`Ended`], after what was accepted until then has been told.
+pub(crate) async fn run_push(push: Push, console: &mut Console) -> Result<(), Ended> {
+    submit::run(&push, &push.submission, push.batch, console).await
+}
+
+impl Work for Purge {
+    async fn send(&self, client: &Client, urls: &[String], options: CallOptions<'_>) -> Result<String, Ended> {
+        let request = PurgeUrlsCacheRequest {
+            area: self.area.map(PurgeArea::from),
+            url_encode: self.submission.url_encode,
+            options,
+            ..PurgeUrlsCacheRequest::of(urls.iter().map(Into::into).collect())
+        };
+        let answer: PurgeUrlsCacheResponse = client.call(Action::PurgeUrlsCache, &request).await?;
+        Ok(answer.task_id)
+    }
+
+    async fn count(&self, client: &Client, task_id: &str, standing: Standing) -> Result<u64, Ended> {
+        count_purged(client, task_id, standing).await
+    }
+
+    async fn why(&self, client: &Client, task_id: &str) -> Vec<String> {
+        why(client, task_id).await
     }
 }
 
-async fn count(client: &Client, task_id: &str, status: TaskStatus) -> Result<u64, Ended> {
+impl Work for PurgePath {
+    async fn send(&self, client: &Client, urls: &[String], options: CallOptions<'_>) -> Result<String, Ended> {
+        let flush_type = if self.how.flush { FlushType::Flush } else { FlushType::Delete };
+        let request = PurgePathCacheRequest {
+            area: self.area.map(PurgeArea::from),
+            url_encode: self.submission.url_encode,
+            options,
+            ..PurgePathCacheRequest::of(urls.iter().map(Into::into).collect(), flush_type)
+        };
+        let answer: PurgePathCacheResponse = client.call(Action::PurgePathCache, &request).await?;
+        Ok(answer.task_id)
+    }
+
+    async fn count(&self, client: &Client, task_id: &str, standing: Standing) -> Result<u64, Ended> {
+        count_purged(client, task_id, standing).await
+    }
+
+    async fn why(&self, client: &Client, task_id: &str) -> Vec<String> {
+        why(client, task_id).await
+    }
+}
+
+impl Work for Push {
+    async fn send(&self, client: &Client, urls: &[String], options: CallOptions<'_>) -> Result<String, Ended> {
+        let mut request = PushUrlsCacheRequest {
+            layer: self.middle.then_some(Layer::Middle),
+            parse_m3u8: self.parse_m3u8,
+            headers: self.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
+            url_encode: self.submission.url_encode,
+            options,
+            ..PushUrlsCacheRequest::of(urls.iter().map(Into::into).collect(), self.area.into())
+        };
+        if let Some(user_agent) = &self.user_agent {
+            request.user_agent = user_agent.into();
+        }
+        let answer: PushUrlsCacheResponse = client.call(Action::PushUrlsCache, &request).await?;
+        Ok(answer.task_id)
+    }
+
+    /// What the origin answered with an error has failed, too.
+    async fn count(&self, client: &Client, task_id: &str, standing: Standing) -> Result<u64, Ended> {
+        let statuses: &[PushStatus] = match standing {
+            Standing::Process => &[PushStatus::Process],
+            Standing::Done => &[PushStatus::Done],
+            Standing::Fail => &[PushStatus::Fail, PushStatus::Invalid],
+        };
+        let mut rows = 0;
+        for status in statuses {
+            let mut request = DescribePushTasksRequest::of(TaskFilter::Task(task_id.into(), None));
+            request.status = Some(*status);
+            request.limit = 1;
+            let page: DescribePushTasksResponse = client.call(Action::DescribePushTasks, &request).await?;
+            rows += page.total_count;
+        }
+        Ok(rows)
+    }
+
+    /// The first of the URLs that failed; `push-tasks` lists them all.
+    async fn why(&self, client: &Client, task_id: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for status in [PushStatus::Fail, PushStatus::Invalid] {
+            let mut request = DescribePushTasksRequest::of(TaskFilter::Task(task_id.into(), None));
+            request.status = Some(status);
+            let page: Result<DescribePushTasksResponse, Ended> = client.call(Action::DescribePushTasks, &request).await;
+            let rows = page.map(|page| page.push_logs).unwrap_or_default();
+            lines.extend(rows.iter().map(|row| format!("  {}: {}", row.status.as_str(), row.url)));
+        }
+        lines
+    }
+}
+
+/// A header may hold a credential: what is wrong with it is told without it.
+fn header(text: &str) -> Result<HttpHeader<'_>, Ended> {
+    let (name, value) = text.split_once(':').ok_or_else(|| Ended::Usage("--header: write NAME: VALUE".to_owned()))?;
+    Ok(HttpHeader { name: name.trim().into(), value: value.trim().into() })
+}
+
+async fn count_purged(client: &Client, task_id: &str, standing: Standing) -> Result<u64, Ended> {
     let mut request = DescribePurgeTasksRequest::of(TaskFilter::Task(task_id.into(), None));
-    request.status = Some(status);
+    request.status = Some(match standing {
+        Standing::Process => TaskStatus::Process,
+        Standing::Done => TaskStatus::Done,
+        Standing::Fail => TaskStatus::Fail,
+    });
     request.limit = 1;
     let page: DescribePurgeTasksResponse = client.call(Action::DescribePurgeTasks, &request).await?;
     Ok(page.total_count)
@@ -255,38 +267,4 @@ async fn why(client: &Client, task_id: &str) -> Vec<String> {
         }
     }
     lines
-}
-
-/// How long to wait, at most [`WAIT_MAX`]: a clock cannot count further than its type.
-fn waiting_time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if time > WAIT_MAX {
-        return Err(format!("at most {} days can be waited", WAIT_MAX.as_secs() / 86_400));
-    }
-    Ok(time)
-}
-
-/// A bar on a terminal; nothing elsewhere, where the lines that follow say it all.
-fn bar(length: u64, what: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {msg} {elapsed}");
-    let bar = ProgressBar::new(length).with_message(what.to_owned());
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waiting_time_beyond_any_clock_is_refused_with_the_limit() {
-        assert_eq!(waiting_time("15m"), Ok(Duration::from_secs(900)));
-        let told = waiting_time("500000000000y").expect_err("it is long");
-        assert!(told.contains("365 days"), "{told}");
-        assert!(waiting_time("99999999999999999999999y").is_err());
-    }
 }

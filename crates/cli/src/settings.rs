@@ -99,9 +99,7 @@ impl Endpoint {
             None => ("https", text),
             Some(("http", rest)) => ("http", rest),
             Some(("https", rest)) => ("https", rest),
-            Some((other, _)) => {
-                return Err(Ended::Usage(format!("endpoint: `{other}` is not a scheme: write http or https")));
-            }
+            Some(_) => return Err(Ended::Usage("endpoint: its scheme is http or https".to_owned())),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let parsed = authority.parse::<http::uri::Authority>().ok().filter(|it| !it.host().is_empty());

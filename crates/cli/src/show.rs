@@ -1,74 +1,17 @@
-//! `tasks`, `quota`, `nodes` and `receipts`: what the service knows, for people or as JSON.
+//! `quota`, `domains`, `nodes` and `receipts`: what the service knows, for people or as JSON.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use catharsis_tcapi::cdn::{
-    Action, CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, DescribePurgeQuotaRequest,
-    DescribePurgeQuotaResponse, DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, DescribePurgeTasksRequest,
-    DescribePurgeTasksResponse, Keyword, NodeReceipt, Span, TaskArea, TaskFilter, TaskStatus,
+    Action, BriefDomain, CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, DescribeDomainsRequest,
+    DescribeDomainsResponse, DescribePurgeQuotaRequest, DescribePurgeQuotaResponse, DescribePurgeReceiptsRequest,
+    DescribePurgeReceiptsResponse, DescribePushQuotaRequest, DescribePushQuotaResponse, NodeReceipt,
 };
-use catharsis_tcapi::time::parse_utc8;
 
 use crate::client::Client;
 use crate::console::Console;
 use crate::ended::Ended;
 use crate::{Connection, admin};
-
-/// Which purges to list.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Tasks {
-    /// This task only
-    #[arg(long, value_name = "TASK_ID")]
-    task: Option<String>,
-    /// Accepted within this time, such as 24h. Default, without --task and --start: 24h
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    since: Option<Duration>,
-    /// Accepted at or after this: "YYYY-MM-DD HH:MM:SS" in UTC+8
-    #[arg(long, value_name = "WHEN", conflicts_with = "since")]
-    start: Option<String>,
-    /// Accepted at or before this
-    #[arg(long, value_name = "WHEN")]
-    end: Option<String>,
-    /// A domain, or a whole URL
-    #[arg(long)]
-    keyword: Option<String>,
-    /// Of this status only
-    #[arg(long, value_enum)]
-    status: Option<StatusArg>,
-    /// Of this area only
-    #[arg(long, value_enum)]
-    area: Option<TaskAreaArg>,
-    /// Rows to pass over
-    #[arg(long, default_value_t = 0)]
-    offset: u32,
-    /// Rows to show, at most 1000
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    limit: u32,
-    /// Show all rows, page by page
-    #[arg(long, conflicts_with_all = ["offset", "limit"])]
-    all: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// A status, as an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum StatusArg {
-    Process,
-    Done,
-    Fail,
-}
-
-/// Areas, as an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum TaskAreaArg {
-    Mainland,
-    Overseas,
-    Global,
-}
 
 /// How to show the quota, or what to do with that of any account.
 #[derive(Clone, Debug, clap::Args)]
@@ -76,6 +19,9 @@ enum TaskAreaArg {
 pub struct Quota {
     #[command(subcommand)]
     verb: Option<admin::quota::Verb>,
+    /// Of prefetches instead of purges
+    #[arg(long)]
+    push: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -88,6 +34,16 @@ impl Quota {
     pub(crate) fn prints_json(&self) -> bool {
         self.verb.as_ref().map_or(self.json, |verb| verb.operator().json)
     }
+}
+
+/// How to show the account's domains.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Domains {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// How to show the caches.
@@ -113,74 +69,6 @@ pub struct Receipts {
     connection: Connection,
 }
 
-/// Lists purges.
-///
-/// # Errors
-/// [`Ended`].
-pub(crate) async fn tasks(options: Tasks, console: &mut Console) -> Result<(), Ended> {
-    let client = Client::new(&options.connection, console)?;
-    let mut request = tasks_request(&options)?;
-    let mut shown = DescribePurgeTasksResponse { purge_logs: Vec::new(), total_count: 0 };
-    loop {
-        let page: DescribePurgeTasksResponse = client.call(Action::DescribePurgeTasks, &request).await?;
-        shown.total_count = page.total_count;
-        let rows = u32::try_from(page.purge_logs.len()).unwrap_or(u32::MAX);
-        shown.purge_logs.extend(page.purge_logs);
-        request.offset = request.offset.saturating_add(rows);
-        if !options.all || rows == 0 || u64::from(request.offset) >= page.total_count {
-            break;
-        }
-    }
-    if options.json {
-        console.json(&shown);
-        return Ok(());
-    }
-    let rows: Vec<Vec<String>> = shown
-        .purge_logs
-        .iter()
-        .map(|row| vec![row.create_time.clone(), row.status.as_str().to_owned(), row.task_id.clone(), row.url.clone()])
-        .collect();
-    console.table(&["CREATED (UTC+8)", "STATUS", "TASK", "URL"], &rows);
-    console.note(&format!("{} of {} rows", rows.len(), shown.total_count));
-    Ok(())
-}
-
-fn tasks_request(options: &Tasks) -> Result<DescribePurgeTasksRequest<'_>, Ended> {
-    let moment = |name: &str, text: &Option<String>| match text {
-        None => Ok(None),
-        Some(text) => parse_utc8(text).map(Some).map_err(|error| Ended::Usage(format!("--{name}: {error}"))),
-    };
-    let since = options
-        .since
-        .or_else(|| (options.task.is_none() && options.start.is_none()).then_some(Duration::from_secs(86_400)));
-    let start = match since {
-        Some(since) => Some(now().saturating_sub(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)).max(0)),
-        None => moment("start", &options.start)?,
-    };
-    let span = Span { start, end: moment("end", &options.end)? };
-    let mut request = DescribePurgeTasksRequest::of(match &options.task {
-        Some(task) => TaskFilter::Task(task.into(), Some(span)),
-        None => TaskFilter::Created(span),
-    });
-    request.keyword = options
-        .keyword
-        .as_deref()
-        .map(|text| if text.contains("://") { Keyword::Url(text.into()) } else { Keyword::Domain(text.into()) });
-    request.status = options.status.map(|status| match status {
-        StatusArg::Process => TaskStatus::Process,
-        StatusArg::Done => TaskStatus::Done,
-        StatusArg::Fail => TaskStatus::Fail,
-    });
-    request.area = options.area.map(|area| match area {
-        TaskAreaArg::Mainland => TaskArea::Mainland,
-        TaskAreaArg::Overseas => TaskArea::Overseas,
-        TaskAreaArg::Global => TaskArea::Global,
-    });
-    request.offset = options.offset;
-    request.limit = if options.all { 1_000 } else { options.limit };
-    Ok(request)
-}
-
 /// Shows today's quota, or manages that of any account.
 ///
 /// # Errors
@@ -190,13 +78,23 @@ pub(crate) async fn quota(options: Quota, console: &mut Console) -> Result<(), E
         return admin::quota::run(verb, console).await;
     }
     let client = Client::new(&options.connection, console)?;
-    let request = DescribePurgeQuotaRequest {};
-    let quota: DescribePurgeQuotaResponse = client.call(Action::DescribePurgeQuota, &request).await?;
-    if options.json {
-        console.json(&quota);
-        return Ok(());
-    }
-    let kinds = [("url", &quota.url_purge), ("path", &quota.path_purge)];
+    let kinds = if options.push {
+        let request = DescribePushQuotaRequest {};
+        let quota: DescribePushQuotaResponse = client.call(Action::DescribePushQuota, &request).await?;
+        if options.json {
+            console.json(&quota);
+            return Ok(());
+        }
+        vec![("push", quota.url_push)]
+    } else {
+        let request = DescribePurgeQuotaRequest {};
+        let quota: DescribePurgeQuotaResponse = client.call(Action::DescribePurgeQuota, &request).await?;
+        if options.json {
+            console.json(&quota);
+            return Ok(());
+        }
+        vec![("url", quota.url_purge), ("path", quota.path_purge)]
+    };
     let rows: Vec<Vec<String>> = kinds
         .iter()
         .flat_map(|(kind, quotas)| quotas.iter().map(move |it| (kind, it)))
@@ -207,6 +105,44 @@ pub(crate) async fn quota(options: Quota, console: &mut Console) -> Result<(), E
         .collect();
     console.table(&["KIND", "AREA", "AVAILABLE", "A DAY", "A CALL"], &rows);
     Ok(())
+}
+
+/// Shows the account's domains, all of them.
+///
+/// # Errors
+/// [`Ended`].
+pub(crate) async fn domains(options: Domains, console: &mut Console) -> Result<(), Ended> {
+    let client = Client::new(&options.connection, console)?;
+    let mut request = DescribeDomainsRequest { limit: 1_000, ..DescribeDomainsRequest::default() };
+    let mut shown = DescribeDomainsResponse { domains: Vec::new(), total_number: 0 };
+    loop {
+        let page: DescribeDomainsResponse = client.call(Action::DescribeDomains, &request).await?;
+        shown.total_number = page.total_number;
+        let rows = u32::try_from(page.domains.len()).unwrap_or(u32::MAX);
+        shown.domains.extend(page.domains);
+        request.offset = request.offset.saturating_add(rows);
+        if rows == 0 || u64::from(request.offset) >= page.total_number {
+            break;
+        }
+    }
+    if options.json {
+        console.json(&shown);
+        return Ok(());
+    }
+    let heading = ["DOMAIN", "STATUS", "AREA", "SERVICE", "CHANGED (UTC+8)", "CNAME"];
+    console.table(&heading, &shown.domains.iter().map(domain_row).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn domain_row(domain: &BriefDomain) -> Vec<String> {
+    vec![
+        domain.domain.clone(),
+        domain.status.as_str().to_owned(),
+        domain.area.as_str().to_owned(),
+        domain.service_type.as_str().to_owned(),
+        domain.update_time.clone(),
+        domain.cname.clone(),
+    ]
 }
 
 /// Shows where the caches stand.
@@ -309,7 +245,7 @@ fn ago(millis: u64) -> String {
     format!("{} ago", span(millis))
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     i64::try_from(now_ms() / 1_000).unwrap_or(i64::MAX)
 }
 

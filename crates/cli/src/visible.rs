@@ -32,7 +32,19 @@ fn is_obeyed(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_terminal_obeys_is_left(text in "[\\x00-\\x20\\x7f-\\u{9f}\\u{200b}-\\u{206f}a中]{0,40}") {
+            let shown = visible(&text);
+            let moves = |c: char| c < ' ' || ('\u{7f}'..='\u{9f}').contains(&c) || ('\u{202a}'..='\u{202e}').contains(&c);
+            prop_assert!(!shown.chars().any(moves));
+            prop_assert_eq!(visible(&shown), &*shown);
+        }
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_spelled_out_and_the_rest_is_kept() {

@@ -44,6 +44,7 @@ async fn account_and_user_commands_ask_for_what_they_say() {
 #[tokio::test]
 async fn key_and_token_commands_ask_for_what_they_say() {
     check(&["key", "list", "200"], "GET /v1/principals/200/keys", Value::Null).await;
+    check(&["key", "--json", "list", "200"], "GET /v1/principals/200/keys", Value::Null).await;
     check(&["key", "create", "200"], "POST /v1/principals/200/keys", Value::Null).await;
     check(&["key", "enable", "AKIDx"], "PATCH /v1/keys/AKIDx", json!({ "State": "enabled" })).await;
     check(&["key", "disable", "AKIDx"], "PATCH /v1/keys/AKIDx", json!({ "State": "disabled" })).await;

@@ -100,3 +100,111 @@ async fn list_that_is_wrong_anywhere_sends_nothing() {
     assert!(ran.err.contains("8000 bytes") && ran.err.len() < 300, "{}", ran.err);
     assert_eq!(service.asked(), []);
 }
+
+/// What the first call of an action held.
+fn sent(service: &Service, action: &str) -> serde_json::Value {
+    service.asked().into_iter().find(|asked| asked.action == action).expect("it was asked").body
+}
+
+#[tokio::test]
+async fn each_command_sends_what_it_says() {
+    let service = Service::start(|_| answer(r#""TaskId":"t-1","#)).await;
+    let path = ["purge-path", "http://a.test/dir/", "--flush", "--area", "overseas", "--webhook", "ops"];
+    assert_eq!(service.run(&path).await.out, "t-1  accepted  1 URLs\n");
+    let body = json!({
+        "Paths": ["http://a.test/dir/"], "FlushType": "flush", "UrlEncode": false, "Area": "overseas", "Webhook": "ops"
+    });
+    assert_eq!(sent(&service, "PurgePathCache"), body);
+
+    let push =
+        ["push", "http://a.test/1", "--area", "global", "--header", "Cookie: a=b", "--middle", "--user-agent", "me"];
+    assert_eq!(service.run(&push).await.status(), 0);
+    let body = sent(&service, "PushUrlsCache");
+    assert_eq!((&body["Urls"], &body["Area"]), (&json!(["http://a.test/1"]), &json!("global")));
+    assert_eq!(body["Headers"], json!([{ "Name": "Cookie", "Value": "a=b" }]));
+    assert_eq!((&body["Layer"], &body["UserAgent"]), (&json!("middle"), &json!("me")));
+}
+
+#[tokio::test]
+async fn contract_is_kept_unless_an_option_goes_beyond_it() {
+    let service = Service::start(|_| answer(r#""TaskId":"t-1","#)).await;
+    assert_eq!(service.run(&["purge", "http://a.test/1"]).await.status(), 0);
+    assert_eq!(sent(&service, "PurgeUrlsCache"), json!({ "Urls": ["http://a.test/1"], "UrlEncode": false }));
+}
+
+#[tokio::test]
+async fn calls_of_one_list_are_intentions_of_their_own() {
+    let service = Service::start(|_| answer(r#""TaskId":"t-1","#)).await;
+    let arguments = ["purge", "http://a.test/1", "http://a.test/2", "--batch", "1", "--client-token", "deploy-7"];
+    assert_eq!(service.run(&arguments).await.status(), 0);
+    let tokens: Vec<serde_json::Value> =
+        service.asked().iter().map(|asked| asked.body["ClientToken"].clone()).collect();
+    assert_eq!(tokens, ["deploy-7", "deploy-7.2"]);
+}
+
+#[tokio::test]
+async fn dry_run_that_would_have_succeeded_is_a_success() {
+    let service = Service::start(|asked| {
+        assert_eq!(asked.body["DryRun"], true);
+        answer(r#""Error":{"Code":"DryRunOperation","Message":"it would reach 3 nodes"},"#)
+    })
+    .await;
+    let people = service.run(&["purge", "http://a.test/1", "--dry-run"]).await;
+    assert_eq!((people.status(), people.out.as_str()), (0, "dry run  1 URLs  it would reach 3 nodes\n"));
+    let machine = service.run(&["purge", "http://a.test/1", "--dry-run", "--json"]).await;
+    let document = json!({ "Tasks": [], "Tried": [{ "Urls": 1, "Message": "it would reach 3 nodes" }] });
+    assert_eq!(machine.document(), document);
+}
+
+#[tokio::test]
+async fn dry_run_that_was_carried_out_is_no_success() {
+    let service = Service::start(|_| answer(r#""TaskId":"t-1","#)).await;
+    let ran = service.run(&["purge", "http://a.test/1", "http://a.test/2", "--batch", "1", "--dry-run"]).await;
+    assert_eq!((ran.status(), ran.out.as_str()), (1, "t-1  accepted  1 URLs\n"));
+    assert_eq!(service.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn prefetch_of_what_the_origin_refuses_has_failed() {
+    let service = Service::start(|asked| match (asked.action.as_str(), asked.body["Status"].as_str()) {
+        ("PushUrlsCache", _) => answer(r#""TaskId":"t-1","#),
+        ("DescribePushTasks", Some("invalid")) => {
+            let row = r#"{"TaskId":"t-1","Url":"http://a.test/1","Status":"invalid","Percent":0,"CreateTime":"","Area":"mainland","UpdateTime":""}"#;
+            answer(&format!(r#""PushLogs":[{row}],"TotalCount":1,"#))
+        }
+        _ => answer(r#""PushLogs":[],"TotalCount":0,"#),
+    })
+    .await;
+    let ran = service.run(&["push", "http://a.test/1", "--wait"]).await;
+    assert_eq!((ran.status(), ran.out.as_str()), (1, "t-1  fail  1 URLs\n"), "{}", ran.err);
+    assert_eq!(ran.err, "catharsis: task t-1 failed\n  invalid: http://a.test/1\n");
+    let rows = service.run(&["push-tasks", "--status", "invalid"]).await;
+    assert!(rows.out.contains("invalid  0 %      t-1   http://a.test/1"), "{}", rows.out);
+}
+
+#[tokio::test]
+async fn header_of_a_prefetch_is_not_repeated_when_it_is_wrong() {
+    let service = Service::start(|_| answer("")).await;
+    let ran = service.run(&["push", "http://a.test/1", "--header", "Authorization hunter2"]).await;
+    assert_eq!(ran.status(), 2);
+    assert!(ran.err.contains("NAME: VALUE") && !ran.err.contains("hunter2"), "{}", ran.err);
+    assert_eq!(service.asked(), []);
+}
+
+#[tokio::test]
+async fn domains_are_listed_page_by_page() {
+    let service = Service::start(|asked| {
+        let name = if asked.body["Offset"] == 0 { "a.test" } else { "b.test" };
+        let row = json!({
+            "ResourceId": "cdn-1", "AppId": 1, "Domain": name, "Cname": "c.test", "Status": "online", "ProjectId": 0,
+            "ServiceType": "web", "CreateTime": "2026-01-01 00:00:00", "UpdateTime": "2026-01-02 00:00:00",
+            "Origin": { "Origins": ["10.0.0.1"], "OriginType": "ip" }, "Disable": "normal", "Area": "global",
+            "Readonly": "normal", "Product": "cdn", "ParentHost": ""
+        });
+        answer(&format!(r#""Domains":[{row}],"TotalNumber":2,"#))
+    })
+    .await;
+    let ran = service.run(&["domains"]).await;
+    assert!(ran.out.contains("a.test  online  global") && ran.out.contains("b.test  online"), "{}{}", ran.out, ran.err);
+    assert_eq!(service.asked().len(), 2);
+}
