@@ -150,7 +150,7 @@ pub(crate) async fn run(account: Account, console: &mut Console) -> Result<(), E
     let mut session = account.operator.open(console)?;
     match account.verb {
         Verb::List => {
-            let answer = session.client.get(&path(&[&"accounts"])).await?;
+            let answer = session.client.list(&path(&[&"accounts"])).await?;
             session.show(&answer, Columns::Only(&["Uin", "Name", "State"]));
         }
         Verb::Show { uin } => {

@@ -83,6 +83,23 @@ impl AdminClient {
         }
     }
 
+    /// Asks for a list, part by part: an answer with `Next` goes on behind what that names.
+    ///
+    /// # Errors
+    /// [`Ended::Refused`] or [`Ended::Network`].
+    pub(crate) async fn list(&self, path: &str) -> Result<Value, Ended> {
+        let mut whole = self.get(path).await?;
+        let joint = if path.contains('?') { '&' } else { '?' };
+        while let Some(after) = take_next(&mut whole) {
+            let part = self.get(&format!("{path}{joint}after={}", utf8_percent_encode(&after, ENCODED))).await?;
+            if part["Next"].as_str() == Some(&after) {
+                return Err(self.transport.silent(&format!("its list does not go on behind {after}")));
+            }
+            append(&mut whole, part);
+        }
+        Ok(whole)
+    }
+
     /// Changes something; `Null` when the answer has no body.
     ///
     /// # Errors
@@ -140,6 +157,27 @@ impl AdminClient {
             })),
             Err(_) => {
                 Err(self.transport.silent(&format!("HTTP {} without an error of the admin API", status.as_u16())))
+            }
+        }
+    }
+}
+
+/// What the next part of a list begins behind; the list forgets it.
+fn take_next(list: &mut Value) -> Option<String> {
+    match list.as_object_mut()?.remove("Next")? {
+        Value::String(after) => Some(after),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Puts the rows of a part behind those of the parts before it.
+fn append(whole: &mut Value, part: Value) {
+    let (Value::Object(whole), Value::Object(part)) = (whole, part) else { return };
+    for (name, value) in part {
+        match (whole.get_mut(&name), value) {
+            (Some(Value::Array(rows)), Value::Array(more)) => rows.extend(more),
+            (_, value) => {
+                whole.insert(name, value);
             }
         }
     }

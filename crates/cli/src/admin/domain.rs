@@ -96,7 +96,7 @@ pub(crate) async fn run(domain: Domain, console: &mut Console) -> Result<(), End
     match domain.verb {
         Verb::List { account } => {
             let query = account.map(|uin| format!("?account={uin}")).unwrap_or_default();
-            let answer = session.client.get(&(path(&[&"domains"]) + &query)).await?;
+            let answer = session.client.list(&(path(&[&"domains"]) + &query)).await?;
             session.show(&answer, COLUMNS);
         }
         Verb::Show { name } => {

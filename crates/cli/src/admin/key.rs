@@ -89,7 +89,7 @@ pub(crate) async fn run(key: Key, console: &mut Console) -> Result<(), Ended> {
     let mut session = key.operator.open(console)?;
     let (id, state) = match key.verb {
         Verb::List { uin } => {
-            let answer = session.client.get(&path(&[&"principals", &uin, &"keys"])).await?;
+            let answer = session.client.list(&path(&[&"principals", &uin, &"keys"])).await?;
             session.show(&answer, LIST);
             return Ok(());
         }
@@ -116,7 +116,7 @@ async fn create(session: &mut Session<'_>, uin: Uin) -> Result<(), Ended> {
 
 /// The old pair stays good: callers change over one by one, and only then is it retired.
 async fn rotate(session: &mut Session<'_>, uin: Uin) -> Result<(), Ended> {
-    let before = session.client.get(&path(&[&"principals", &uin, &"keys"])).await?;
+    let before = session.client.list(&path(&[&"principals", &uin, &"keys"])).await?;
     create(session, uin).await?;
     for old in enabled(&before) {
         session.note(&format!("once every caller uses the new pair: catharsis key disable {old}"));

@@ -116,7 +116,7 @@ pub(crate) async fn run(policy: Policy, console: &mut Console) -> Result<(), End
                 (None, Some(user)) => path(&[&"users", &user, &"policies"]),
                 (None, None) => return Err(Ended::Usage("whose policies: --account or --user".to_owned())),
             };
-            let answer = session.client.get(&path).await?;
+            let answer = session.client.list(&path).await?;
             session.show(&answer, Columns::First(&["Name"]));
         }
         Verb::Show { account, name } => {

@@ -48,7 +48,7 @@ pub(crate) async fn run(user: User, console: &mut Console) -> Result<(), Ended> 
     let mut session = user.operator.open(console)?;
     let (uin, state) = match user.verb {
         Verb::List { account } => {
-            let answer = session.client.get(&path(&[&"accounts", &account, &"users"])).await?;
+            let answer = session.client.list(&path(&[&"accounts", &account, &"users"])).await?;
             session.show(&answer, COLUMNS);
             return Ok(());
         }

@@ -52,7 +52,7 @@ pub(crate) async fn run(webhook: Webhook, console: &mut Console) -> Result<(), E
     let mut session = webhook.operator.open(console)?;
     match webhook.verb {
         Verb::List { account } => {
-            let answer = session.client.get(&path(&[&"accounts", &account, &"webhooks"])).await?;
+            let answer = session.client.list(&path(&[&"accounts", &account, &"webhooks"])).await?;
             session.show(&answer, Columns::First(&["Name", "Url"]));
         }
         Verb::Create { account, name, url } => {
@@ -68,7 +68,7 @@ pub(crate) async fn run(webhook: Webhook, console: &mut Console) -> Result<(), E
         }
         Verb::Failures { account, name } => {
             let path = path(&[&"accounts", &account, &"webhooks", &name, &"failures"]);
-            let answer = session.client.get(&path).await?;
+            let answer = session.client.list(&path).await?;
             session.show(&answer, Columns::First(&["Time", "TaskId", "Attempts", "Reason"]));
         }
     }

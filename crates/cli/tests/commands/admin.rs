@@ -215,3 +215,27 @@ async fn answer_without_a_body_is_a_success() {
     assert_eq!(service.run(&["key", "delete", "AKIDx"]).await.out, "key AKIDx deleted\n");
     assert_eq!(service.run(&["key", "delete", "AKIDx", "--json"]).await.document(), json!({}));
 }
+
+#[tokio::test]
+async fn long_list_is_asked_for_part_by_part_and_shown_whole() {
+    let service = Service::start(|asked| {
+        let part = match asked.target.as_str() {
+            "/v1/domains?account=100" => json!({ "Domains": [{ "Name": "a.test" }], "Next": "a/test" }),
+            "/v1/domains?account=100&after=a%2Ftest" => json!({ "Domains": [{ "Name": "b.test" }], "Next": null }),
+            other => panic!("{other}"),
+        };
+        (200, part.to_string())
+    })
+    .await;
+    let ran = service.run(&["domain", "list", "--account", "100"]).await;
+    assert_eq!(ran.out, "NAME\na.test\nb.test\n", "{}", ran.err);
+    let whole = json!({ "Domains": [{ "Name": "a.test" }, { "Name": "b.test" }] });
+    assert_eq!(service.run(&["domain", "list", "--account", "100", "--json"]).await.document(), whole);
+}
+
+#[tokio::test]
+async fn list_that_never_goes_on_is_given_up() {
+    let service = answering(200, &json!({ "Users": [{ "Uin": 1 }], "Next": "1" })).await;
+    let ran = service.run(&["user", "list", "100"]).await;
+    assert_eq!((ran.status(), service.asked().len()), (4, 2));
+}
