@@ -35,9 +35,11 @@ enum Verb {
         /// Where it is served
         #[arg(long, value_enum)]
         area: Area,
-        /// HOST[:PORT] of an origin; may be given again
-        #[arg(long = "origin", value_name = "HOST")]
-        origins: Vec<String>,
+        /// What it serves. Default: web
+        #[arg(long, value_enum)]
+        service_type: Option<Service>,
+        #[command(flatten)]
+        origin: Origin,
     },
     /// Set a domain's status
     SetStatus {
@@ -47,6 +49,45 @@ enum Verb {
     },
     /// Delete a domain
     Delete { name: Name },
+}
+
+/// Where the edges fetch a domain. Without an origin: as their own files say.
+#[derive(Clone, Debug, Serialize, clap::Args)]
+#[serde(rename_all = "PascalCase")]
+struct Origin {
+    /// HOST[:PORT[:WEIGHT]] of an origin; may be given again
+    #[arg(long = "origin", value_name = "HOST")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<String>,
+    /// The Host that origins are asked for. Default: the domain
+    #[arg(long, value_name = "HOST", requires = "origins")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<String>,
+    /// How origins are asked. Default: http
+    #[arg(long, value_enum, requires = "origins")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pull_protocol: Option<Protocol>,
+}
+
+/// What a domain serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Service {
+    Web,
+    Download,
+    Media,
+    Hybrid,
+    Dynamic,
+}
+
+/// How origins are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Protocol {
+    Http,
+    Https,
+    /// As the client asked.
+    Follow,
 }
 
 /// Where a domain is served.
@@ -75,8 +116,10 @@ enum Status {
 struct Create {
     name: Name,
     area: Area,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    origins: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_type: Option<Service>,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 #[derive(Serialize)]
@@ -85,7 +128,8 @@ struct SetStatus {
     status: Status,
 }
 
-const COLUMNS: Columns = Columns::First(&["Name", "Account", "Uin", "Area", "Status"]);
+const ROW: Columns = Columns::Only(&["Name", "Account", "Area", "Status", "Origins", "UpdatedAt"]);
+const WHOLE: Columns = Columns::First(&["Name", "Account", "Area", "Status", "ServiceType", "Origins"]);
 
 /// Carries it out.
 ///
@@ -97,14 +141,14 @@ pub(crate) async fn run(domain: Domain, console: &mut Console) -> Result<(), End
         Verb::List { account } => {
             let query = account.map(|uin| format!("?account={uin}")).unwrap_or_default();
             let answer = session.client.list(&(path(&[&"domains"]) + &query)).await?;
-            session.show(&answer, COLUMNS);
+            session.show(&answer, ROW);
         }
         Verb::Show { name } => {
             let answer = session.client.get(&path(&[&"domains", &name])).await?;
-            session.show(&answer, COLUMNS);
+            session.show(&answer, WHOLE);
         }
-        Verb::Create { account, name, area, origins } => {
-            let body = Create { name: name.clone(), area, origins };
+        Verb::Create { account, name, area, service_type, origin } => {
+            let body = Create { name: name.clone(), area, service_type, origin };
             let path = path(&[&"accounts", &account, &"domains"]);
             let answer = session.client.change(Method::POST, &path, &body).await?;
             session.done(&answer, &format!("domain {name} created"));

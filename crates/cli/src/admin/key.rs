@@ -147,5 +147,6 @@ pub(crate) async fn run_token(token: Token, console: &mut Console) -> Result<(),
     let body = CreateToken { duration_seconds: duration.as_secs() };
     let mut session = token.operator.open(console)?;
     let answer = session.client.change(Method::POST, &path(&[&"principals", &uin, &"tokens"]), &body).await?;
-    session.show_once(&answer, PAIR, "it expires by itself")
+    let id = answer["SecretId"].as_str().unwrap_or("ID").to_owned();
+    session.show_once(&answer, PAIR, &format!("catharsis key delete {id}"))
 }

@@ -60,11 +60,11 @@ pub(crate) struct Which {
     #[arg(long, value_enum)]
     area: Area,
     /// First day, YYYY-MM-DD in UTC+8. Without both days it is permanent
-    #[arg(long, value_name = "DAY", value_parser = day)]
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "to")]
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
     /// Last day
-    #[arg(long, value_name = "DAY", value_parser = day)]
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "from")]
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
 }
@@ -106,7 +106,8 @@ pub(crate) async fn run(verb: Verb, console: &mut Console) -> Result<(), Ended> 
     match verb {
         Verb::Show { account, .. } => {
             let answer = session.client.get(&path(&[&"accounts", &account, &"quota"])).await?;
-            session.show(&answer, Columns::First(&["Kind", "Area", "Total", "Used", "Available", "From", "To"]));
+            session
+                .show(&answer, Columns::First(&["Kind", "Area", "Batch", "Total", "Used", "Available", "From", "To"]));
         }
         Verb::Set { account, total, which, .. } => {
             let path = path(&[&"accounts", &account, &"quota"]);

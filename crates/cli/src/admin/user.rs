@@ -23,6 +23,8 @@ pub struct User {
 enum Verb {
     /// List an account's users
     List { account: Uin },
+    /// Show a user
+    Show { uin: Uin },
     /// Create a user; without a policy it may do nothing
     Create { account: Uin, name: Name },
     /// Let a user's keys work again
@@ -44,11 +46,16 @@ struct Create {
 /// # Errors
 /// [`Ended`].
 pub(crate) async fn run(user: User, console: &mut Console) -> Result<(), Ended> {
-    const COLUMNS: Columns = Columns::First(&["Uin", "Name", "State"]);
+    const COLUMNS: Columns = Columns::First(&["Uin", "Name", "State", "Account"]);
     let mut session = user.operator.open(console)?;
     let (uin, state) = match user.verb {
         Verb::List { account } => {
             let answer = session.client.list(&path(&[&"accounts", &account, &"users"])).await?;
+            session.show(&answer, COLUMNS);
+            return Ok(());
+        }
+        Verb::Show { uin } => {
+            let answer = session.client.get(&path(&[&"users", &uin])).await?;
             session.show(&answer, COLUMNS);
             return Ok(());
         }

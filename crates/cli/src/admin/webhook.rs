@@ -23,6 +23,8 @@ pub struct Webhook {
 enum Verb {
     /// List an account's webhooks, without their secrets
     List { account: Uin },
+    /// Show a webhook, without its secret
+    Show { account: Uin, name: Name },
     /// Create a webhook; the secret that signs its messages is printed once
     Create {
         account: Uin,
@@ -53,7 +55,11 @@ pub(crate) async fn run(webhook: Webhook, console: &mut Console) -> Result<(), E
     match webhook.verb {
         Verb::List { account } => {
             let answer = session.client.list(&path(&[&"accounts", &account, &"webhooks"])).await?;
-            session.show(&answer, Columns::First(&["Name", "Url"]));
+            session.show(&answer, Columns::Only(&["Name", "Url", "CreatedAt"]));
+        }
+        Verb::Show { account, name } => {
+            let answer = session.client.get(&path(&[&"accounts", &account, &"webhooks", &name])).await?;
+            session.show(&answer, Columns::Only(&["Name", "Url", "CreatedAt"]));
         }
         Verb::Create { account, name, url } => {
             let remedy = format!("catharsis webhook delete {account} {name}");
@@ -69,7 +75,7 @@ pub(crate) async fn run(webhook: Webhook, console: &mut Console) -> Result<(), E
         Verb::Failures { account, name } => {
             let path = path(&[&"accounts", &account, &"webhooks", &name, &"failures"]);
             let answer = session.client.list(&path).await?;
-            session.show(&answer, Columns::First(&["Time", "TaskId", "Attempts", "Reason"]));
+            session.show(&answer, Columns::First(&["TaskId", "Attempts", "NextAttempt", "Reason"]));
         }
     }
     Ok(())

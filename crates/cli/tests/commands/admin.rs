@@ -36,6 +36,7 @@ async fn account_and_user_commands_ask_for_what_they_say() {
     check(&set, "PATCH /v1/accounts/100", json!({ "RequestsPerSecond": null, "DomainsMax": 7 })).await;
     check(&["account", "delete", "100"], "DELETE /v1/accounts/100", Value::Null).await;
     check(&["user", "list", "100"], "GET /v1/accounts/100/users", Value::Null).await;
+    check(&["user", "show", "200"], "GET /v1/users/200", Value::Null).await;
     check(&["user", "create", "100", "ci"], "POST /v1/accounts/100/users", json!({ "Name": "ci" })).await;
     check(&["user", "disable", "200"], "PATCH /v1/users/200", json!({ "State": "disabled" })).await;
     check(&["user", "delete", "200"], "DELETE /v1/users/200", Value::Null).await;
@@ -93,6 +94,14 @@ async fn domain_quota_and_webhook_commands_ask_for_what_they_say() {
         ["domain", "create", "100", "www.a.test", "--area", "global", "--origin", "10.0.0.1:80", "--origin", "b.test"];
     let created = json!({ "Name": "www.a.test", "Area": "global", "Origins": ["10.0.0.1:80", "b.test"] });
     check(&create, "POST /v1/accounts/100/domains", created).await;
+    let more =
+        ["--service-type", "download", "--origin", "b.test", "--server-name", "c.test", "--pull-protocol", "follow"];
+    let bare = ["domain", "create", "100", "www.a.test", "--area", "mainland"];
+    let created = json!({
+        "Name": "www.a.test", "Area": "mainland", "ServiceType": "download", "Origins": ["b.test"],
+        "ServerName": "c.test", "PullProtocol": "follow"
+    });
+    check(&[&bare[..], &more].concat(), "POST /v1/accounts/100/domains", created).await;
     let locked = ["domain", "set-status", "www.a.test", "locked"];
     check(&locked, "PATCH /v1/domains/www.a.test", json!({ "Status": "locked" })).await;
     check(&["domain", "delete", "www.a.test"], "DELETE /v1/domains/www.a.test", Value::Null).await;
@@ -108,6 +117,7 @@ async fn domain_quota_and_webhook_commands_ask_for_what_they_say() {
     let create = ["webhook", "create", "100", "ops", "--url", "https://a.test/hook"];
     let created = json!({ "Name": "ops", "Url": "https://a.test/hook" });
     check(&create, "POST /v1/accounts/100/webhooks", created).await;
+    check(&["webhook", "show", "100", "ops"], "GET /v1/accounts/100/webhooks/ops", Value::Null).await;
     check(&["webhook", "delete", "100", "ops"], "DELETE /v1/accounts/100/webhooks/ops", Value::Null).await;
     check(&["webhook", "failures", "100", "ops"], "GET /v1/accounts/100/webhooks/ops/failures", Value::Null).await;
 }
