@@ -144,12 +144,8 @@ pub(super) fn describe(parts: &Parts, call: Checked<'_>) -> Answer {
 
 /// `processing` until the edges know of the last change.
 fn shown_status(parts: &Parts, entry: &DomainEntry) -> DomainStatus {
-    match entry.status {
-        DomainStatus::Online | DomainStatus::Offline if parts.distribution.is_pending(entry) => {
-            DomainStatus::Processing
-        }
-        status => status,
-    }
+    let settled = matches!(entry.status, DomainStatus::Online | DomainStatus::Offline);
+    if settled && parts.distribution.is_pending(entry) { DomainStatus::Processing } else { entry.status }
 }
 
 /// Whether a domain has one of a filter's values.
