@@ -1,10 +1,13 @@
 //! What the official clients sent, byte for byte, is accepted and read as what they were told to send. See `captures/README.md`.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use catharsis_tcapi::cdn::{
-    Action, DescribePurgeQuotaRequest, DescribePurgeTasksRequest, Keyword, PurgeArea, PurgeUrlsCacheRequest, Request,
-    Span, TaskFilter,
+    Action, AddCdnDomainRequest, BackupOrigin, CallOptions, DescribeDomainsRequest, DescribePurgeQuotaRequest,
+    DescribePurgeTasksRequest, DomainFilter, DomainFilterName, FlushType, HttpHeader, Keyword, Layer, OriginAddress,
+    OriginConfig, OriginType, PullProtocol, PurgeArea, PurgePathCacheRequest, PurgeUrlsCacheRequest,
+    PushUrlsCacheRequest, Request, ServiceType, Span, TaskArea, TaskFilter,
 };
 use catharsis_tcapi::{Call, WireError};
 
@@ -44,6 +47,42 @@ fn wire(raw: &[u8]) -> Wire {
     }
 }
 
+fn push() -> PushUrlsCacheRequest<'static> {
+    PushUrlsCacheRequest {
+        user_agent: "a b/1 (+c)".into(),
+        layer: Some(Layer::Middle),
+        parse_m3u8: true,
+        headers: vec![
+            HttpHeader { name: "X-A".into(), value: "b c+%&".into() },
+            HttpHeader { name: "Accept".into(), value: "*/*".into() },
+        ],
+        url_encode: true,
+        ..PushUrlsCacheRequest::of(vec!["http://a.example/x y+*~'(!)%20%2F中😀&<?a=b".into()], TaskArea::Global)
+    }
+}
+
+fn add() -> AddCdnDomainRequest<'static> {
+    let address = |text: &'static str| OriginAddress::parse(text).expect("an address");
+    AddCdnDomainRequest {
+        domain: "www.a.example".into(),
+        service_type: ServiceType::Web,
+        origin: OriginConfig {
+            origins: vec![address("1.2.3.4:80:5"), address("[2001:db8::1]:443")],
+            origin_type: OriginType::IpIpv6,
+            server_name: Some("s.example".into()),
+            pull_protocol: PullProtocol::Follow,
+            backup: Some(BackupOrigin {
+                origins: vec![address("b.example")],
+                origin_type: OriginType::Domain,
+                server_name: None,
+            }),
+        },
+        project_id: 0,
+        area: TaskArea::Global,
+        options: CallOptions::default(),
+    }
+}
+
 /// Whether the request says what the client was told to send.
 fn says_what_was_meant(wire: &Wire, action: &str) -> Result<bool, WireError> {
     let known = |call: &Call| Action::of(call).map(Action::as_str);
@@ -66,6 +105,30 @@ fn says_what_was_meant(wire: &Wire, action: &str) -> Result<bool, WireError> {
             };
             Ok(known(call)? == "DescribePurgeTasks" && DescribePurgeTasksRequest::from_params(params)? == meant)
         }
+        "path" => {
+            let path = "http://a.example/x y+*~'(!)%20%2F中😀&</";
+            let meant = PurgePathCacheRequest {
+                url_encode: true,
+                area: Some(PurgeArea::Mainland),
+                ..PurgePathCacheRequest::of(vec![path.into()], FlushType::Flush)
+            };
+            Ok(known(call)? == "PurgePathCache" && PurgePathCacheRequest::from_params(params)? == meant)
+        }
+        "push" => Ok(known(call)? == "PushUrlsCache" && PushUrlsCacheRequest::from_params(params)? == push()),
+        "domains" => {
+            let filter = |name, values: &[&'static str], fuzzy| DomainFilter {
+                name,
+                values: values.iter().map(|value| Cow::from(*value)).collect(),
+                fuzzy,
+            };
+            let filters = vec![
+                filter(DomainFilterName::Domain, &["a.ex"], true),
+                filter(DomainFilterName::Status, &["online", "offline"], false),
+            ];
+            let meant = DescribeDomainsRequest { offset: 0, limit: 7, filters };
+            Ok(known(call)? == "DescribeDomains" && DescribeDomainsRequest::from_params(params)? == meant)
+        }
+        "add" => Ok(known(call)? == "AddCdnDomain" && AddCdnDomainRequest::from_params(params)? == add()),
         _ => DescribePurgeQuotaRequest::from_params(params).and(known(call)).map(|name| name == "DescribePurgeQuota"),
     })?
 }
@@ -86,5 +149,5 @@ fn the_official_clients_are_understood_in_every_form_they_offer() {
         assert!(says_what_was_meant(&stranger, action).is_err(), "{name} with another key");
         seen += 1;
     }
-    assert_eq!(seen, 45, "Python 8 forms, tccli 1, Node 6, three actions each");
+    assert_eq!(seen, 105, "Python 8 forms, tccli 1, Node 6, seven actions each");
 }
