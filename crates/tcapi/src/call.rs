@@ -146,7 +146,9 @@ impl Call {
             version,
             timestamp,
             host: head.host.clone(),
-            language: Language::named(common.get("Language")),
+            language: common
+                .get("Language")
+                .map_or_else(|| Language::of_headers(headers), |text| Language::named(Some(text))),
             token: token(common.get("Token"))?,
             trace_id: trace_id(headers)?,
             request_client: request_client(common.get("RequestClient")),

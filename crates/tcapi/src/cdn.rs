@@ -227,7 +227,8 @@ pub trait Request<'a>: Sized {
     /// Reads and checks the parameters; unknown names are refused first, then what is missing, then types, then values.
     ///
     /// # Errors
-    /// `UnknownParameter`, `MissingParameter`, `InvalidParameter`, `InvalidParameter.CdnParamError`.
+    /// `UnknownParameter`, `MissingParameter`, `InvalidParameter`, `InvalidParameter.CdnParamError`; of a domain that is to be added also
+    /// `InvalidParameter.CdnHostTooLongHost` and `InvalidParameter.CdnConfigInvalidHost`.
     fn from_params(params: Params<'a>) -> Result<Self, WireError>;
 }
 

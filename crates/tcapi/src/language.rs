@@ -31,20 +31,21 @@ impl Language {
         Language::named(value.map(str::trim))
     }
 
-    /// The language of a request that need not be well formed: the header, or, where no `Authorization` stands, the parameter `Language` of the query
-    /// (GET) or of the body (POST).
+    /// The language of a request that need not be well formed: the header; where no `Authorization` stands, the parameter `Language` of the query (GET)
+    /// or of the body (POST) before it.
     #[must_use]
     pub fn of_parts(parts: &RequestParts<'_>) -> Self {
-        if parts.headers.contains_key(AUTHORIZATION) || parts.headers.contains_key("x-tc-language") {
-            return Language::of_headers(parts.headers);
+        let of_headers = Language::of_headers(parts.headers);
+        if parts.headers.contains_key(AUTHORIZATION) {
+            return of_headers;
         }
         let flat = match parts.method {
             "POST" => parts.body.get(..MAX_FORM_BODY.min(parts.body.len())).unwrap_or_default(),
             _ => parts.query.unwrap_or("").as_bytes(),
         };
-        // Every client writes this value without an escape: it has no character that needs one.
-        let asked = flat.split(|&b| b == b'&').any(|pair| pair == b"Language=zh-CN");
-        if asked { Language::Chinese } else { Language::English }
+        // Every client writes the values that count without an escape: they have no character that needs one.
+        let parameter = flat.split(|&b| b == b'&').find_map(|pair| pair.strip_prefix(b"Language="));
+        parameter.map_or(of_headers, |value| Language::named(std::str::from_utf8(value).ok()))
     }
 }
 
@@ -66,7 +67,8 @@ mod tests {
     #[test]
     fn the_language_is_found_though_the_request_is_no_call() {
         assert_eq!(of("PUT", None, Some("zh-CN"), b""), Language::Chinese);
-        assert_eq!(of("POST", None, Some("en-US"), b"Language=zh-CN"), Language::English);
+        assert_eq!(of("POST", None, Some("en-US"), b"Language=zh-CN"), Language::Chinese);
+        assert_eq!(of("POST", None, Some("zh-CN"), b"Language=en-US"), Language::English);
         assert_eq!(of("GET", Some("A=%zz&Language=zh-CN"), None, b""), Language::Chinese);
         assert_eq!(of("POST", Some("Language=zh-CN"), None, b"A=1&Language=zh-CN&Language=x"), Language::Chinese);
         assert_eq!(of("POST", Some("Language=zh-CN"), None, b"Language=zh-CNX"), Language::English);

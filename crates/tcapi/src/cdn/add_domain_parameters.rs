@@ -34,6 +34,34 @@ pub enum Treatment {
     Refused(Reason),
 }
 
+impl Treatment {
+    /// What becomes of the parameter, in words: for the documentation's table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Treatment::ActedOn => "acted on",
+            Treatment::Harmless(_) => "accepted, changes nothing",
+            Treatment::OffOnly(_) => "accepted when switched off, else refused",
+            Treatment::OnOnly(_) => "accepted when switched on, else refused",
+            Treatment::DefaultOnly(_) => "accepted when it says what is so anyway, else refused",
+            Treatment::Refused(_) => "refused unless empty",
+        }
+    }
+
+    /// Why; what is acted on needs no reason.
+    #[must_use]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Treatment::ActedOn => None,
+            Treatment::Harmless(why)
+            | Treatment::OffOnly(why)
+            | Treatment::OnOnly(why)
+            | Treatment::DefaultOnly(why)
+            | Treatment::Refused(why) => Some(why),
+        }
+    }
+}
+
 /// Why, in both languages, to stand behind a colon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reason {
@@ -102,7 +130,7 @@ pub const ADD_DOMAIN_PARAMETERS: &[AddDomainParameter] = &[
     default("Origin.BasePath", Kind::Text, "the path is sent to the origin as it is (`/`)", "回源路径保持不变（`/`）"),
     refused("Origin.PathRules", Kind::List, "paths are sent to the origin as they are", "回源路径保持不变"),
     refused("Origin.PathBasedOrigin", Kind::List, "all paths come from one origin", "所有路径使用同一源站"),
-    off("Origin.Sni", "the name in TLS is that of the fetch's Host", "TLS 中的名称即回源 Host"),
+    off("Origin.Sni", "TLS to the origin is not configured by domain", "不支持按域名配置回源 TLS"),
     refused(
         "Origin.AdvanceHttps",
         Kind::Object,
@@ -294,5 +322,26 @@ fn key_member_is_default(name: &str, value: &Param<'_>) -> bool {
         }
         ("Cookie" | "Header" | "CacheTag" | "Scheme", Param::Object(part)) => text(part, "Switch") != Some("on"),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vendors_forty_parameters_and_fourteen_members_of_origin_stand_here_once_each() {
+        let unique: std::collections::HashSet<_> = ADD_DOMAIN_PARAMETERS.iter().map(|p| p.name).collect();
+        assert_eq!(unique.len(), ADD_DOMAIN_PARAMETERS.len());
+        assert_eq!((names("").count(), names("Origin.").count()), (40, 14));
+    }
+
+    #[test]
+    fn every_reason_is_given_in_both_languages() {
+        for parameter in ADD_DOMAIN_PARAMETERS {
+            let Some(why) = parameter.treatment.reason() else { continue };
+            assert!(!why.english.is_empty() && !why.english.ends_with('.'), "{}", parameter.name);
+            assert!(!why.chinese.is_ascii() && !why.chinese.ends_with('。'), "{}", parameter.name);
+        }
     }
 }

@@ -30,7 +30,7 @@ pub struct OriginConfig<'a> {
     /// `Host` of the fetches; absent, the domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<Cow<'a, str>>,
-    /// `http` when absent.
+    /// `http` when absent. Whether the caches speak TLS to an origin is not known here: who carries this out refuses what they do not.
     #[serde(rename = "OriginPullProtocol")]
     pub pull_protocol: PullProtocol,
     /// Where it comes from when none of these answers.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use catharsis_tcapi::call::VerifyRules;
 use catharsis_tcapi::params::Params;
 use catharsis_tcapi::tc3::UnsignedPayload;
-use catharsis_tcapi::{Call, ErrorCode, RequestParts, SecretKey, WireError};
+use catharsis_tcapi::{Call, ErrorCode, Language, RequestParts, SecretKey, WireError};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A request on the wire, the key that should verify it, and the server's clock.
@@ -53,7 +53,9 @@ impl Wire {
             headers: &headers,
             body: &body,
         };
+        let early = Language::of_parts(&parts);
         let call = Call::parse(&parts)?;
+        assert_eq!(early, call.language(), "an error before parsing and one after it are told in one language");
         let rules = VerifyRules { product: &self.product, unsigned_payload: self.unsigned_payload };
         let verified = call.timely(self.now)?.verify(&SecretKey::new(self.secret.clone()), rules)?;
         Ok(then(verified.call(), verified.params()?))
