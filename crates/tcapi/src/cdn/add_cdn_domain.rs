@@ -96,7 +96,7 @@ pub struct AddCdnDomainRequest<'a> {
     pub project_id: u64,
     /// Where it is served; `mainland` when absent.
     pub area: TaskArea,
-    /// Beyond the contract; there is no webhook.
+    /// Beyond the contract; only `DryRun`.
     #[serde(flatten)]
     pub options: CallOptions<'a>,
 }

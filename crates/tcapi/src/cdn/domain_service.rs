@@ -103,7 +103,7 @@ macro_rules! domain_action {
         pub struct $request<'a> {
             /// The domain as written, at most 81 characters, perhaps a wildcard (`*.example.com`).
             pub domain: Cow<'a, str>,
-            /// Beyond the contract; there is no webhook.
+            /// Beyond the contract; only `DryRun`.
             #[serde(flatten)]
             pub options: CallOptions<'a>,
         }

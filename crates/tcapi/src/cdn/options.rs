@@ -64,7 +64,7 @@ impl Serialize for DryRun {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CallOptions<'a> {
-    /// `ClientToken`.
+    /// `ClientToken`. Purges and prefetches only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_token: Option<ClientToken>,
     /// `DryRun`.
