@@ -35,5 +35,6 @@ pub mod status;
 pub mod board;
 pub mod error;
 pub mod ports;
+pub mod push;
 pub mod relay;
 pub mod service;

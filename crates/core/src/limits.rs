@@ -88,3 +88,32 @@ pub const NAME_BYTES_MAX: usize = 63;
 
 /// Bytes of the text that explains why a node could not be reached.
 pub const REASON_BYTES_MAX: usize = 200;
+
+/// Header fields that a caller may give to the fetches of a prefetch; the contract's number.
+pub const PUSH_FIELDS_MAX: usize = 20;
+
+/// Bytes of the name of such a field; the contract's number.
+pub const PUSH_FIELD_NAME_BYTES_MAX: usize = 128;
+
+/// Bytes of the value of such a field; the contract's number.
+pub const PUSH_FIELD_VALUE_BYTES_MAX: usize = 1_024;
+
+/// Attempts at one fetch through one node.
+pub const PUSH_ATTEMPTS_MAX: u32 = 3;
+
+/// Fetches through one node at once, default: enough to hide the round trips of small files, few enough
+/// that clients of the node notice nothing.
+pub const PUSH_LANES: usize = 8;
+
+/// Most fetches through one node at once that can be configured.
+pub const PUSH_LANES_MAX: usize = 256;
+
+/// Time after acceptance when a prefetch that is still open is given up, default.
+pub const PUSH_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Levels of playlists that are expanded: a submitted one, those that it names, those that they name. The
+/// contract's number.
+pub const PLAYLIST_LEVELS: u8 = 3;
+
+/// URLs taken from one playlist. A film of three hours in segments of two seconds has 5,400.
+pub const PLAYLIST_URLS_MAX: usize = 6_000;
