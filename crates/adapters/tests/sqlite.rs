@@ -46,7 +46,7 @@ impl Fixture for Sqlite {
         let (store, log) = self.store();
         let store = Arc::new(store);
         self.open = Some(Arc::clone(&store));
-        Pair { store, log: Arc::new(log) }
+        Pair { store: store.clone(), log: Arc::new(log), pushes: store }
     }
 
     async fn reopen(&mut self) -> Pair {
@@ -88,7 +88,7 @@ async fn file_of_a_later_version_or_another_program_is_left_alone() {
     };
     edit(newer);
     let refused = fixture.opened().map(|_| ());
-    assert!(matches!(&refused, Err(OpenError::Newer { found: 99, known: 2 })), "{refused:?}");
+    assert!(matches!(&refused, Err(OpenError::Newer { found: 99, known: 3 })), "{refused:?}");
     edit("PRAGMA user_version = 1; PRAGMA application_id = 7");
     let refused = fixture.opened().map(|_| ());
     assert!(matches!(&refused, Err(OpenError::NotOurs)), "{refused:?}");

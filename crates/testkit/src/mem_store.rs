@@ -15,9 +15,9 @@ use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, HostScop
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::CLIENT_TOKEN_KEPT;
 use catharsis_core::notice::{Notice, Told, Undelivered};
-use catharsis_core::plan::{Claim, Plan};
+use catharsis_core::plan::{Claim, Plan, Toll};
 use catharsis_core::ports::{Cursor, Membership, Store, first_cursor};
-use catharsis_core::quota::{PerKind, QuotaDay, check_quota};
+use catharsis_core::quota::{PerKind, QuotaDay, QuotaExceeded, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
 use catharsis_core::record::{Change, Record, RecordKey, Records};
 use catharsis_core::status::{Refusals, StatusView};
@@ -27,6 +27,7 @@ use catharsis_core::topology::{Node, NodeId};
 use tokio::sync::watch;
 
 use crate::mem_log::MemLog;
+use crate::mem_push::MemPush;
 
 /// A store in memory. Clones share what they hold.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +39,13 @@ pub struct MemStore {
 pub(crate) struct Inner {
     state: Mutex<State>,
     pub(crate) heads: PerArea<watch::Sender<Seq>>,
+    pub(crate) push_version: watch::Sender<u64>,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { state: Mutex::default(), heads: PerArea::from_fn(|_| watch::Sender::new(Seq::ZERO)) }
+        let heads = PerArea::from_fn(|_| watch::Sender::new(Seq::ZERO));
+        Self { state: Mutex::default(), heads, push_version: watch::Sender::new(0) }
     }
 }
 
@@ -50,7 +53,8 @@ impl Default for Inner {
 pub(crate) struct State {
     pub(crate) tasks: Vec<TaskRecord>,
     pub(crate) floors: PerArea<Seq>,
-    used: HashMap<(AccountId, QuotaDay), PerKind<PerArea<u32>>>,
+    pub(crate) used: HashMap<(AccountId, QuotaDay), PerKind<PerArea<u32>>>,
+    pub(crate) pushes: Vec<MemPush>,
     claims: HashMap<(AccountId, Box<str>), Kept>,
     records: BTreeMap<RecordKey, Record>,
     generation: u64,
@@ -75,7 +79,12 @@ struct MemNotice {
 }
 
 impl State {
-    fn claimed(&self, account: AccountId, claim: &Claim, since: UnixMillis) -> Result<Option<TaskId>, SubmitError> {
+    pub(crate) fn claimed(
+        &self,
+        account: AccountId,
+        claim: &Claim,
+        since: UnixMillis,
+    ) -> Result<Option<TaskId>, SubmitError> {
         match self.claims.get(&(account, claim.token.clone())).filter(|kept| kept.at >= since) {
             None => Ok(None),
             Some(kept) if kept.digest == claim.digest => Ok(Some(kept.task.clone())),
@@ -83,11 +92,27 @@ impl State {
         }
     }
 
+    pub(crate) fn keep_claim(&mut self, account: AccountId, claim: &Claim, task: &TaskId, at: UnixMillis) {
+        let kept = Kept { digest: claim.digest, task: task.clone(), at };
+        self.claims.insert((account, claim.token.clone()), kept);
+    }
+
+    pub(crate) fn afford(&self, account: AccountId, toll: &Toll) -> Result<(), QuotaExceeded> {
+        let used = self.used.get(&(account, toll.day)).copied().unwrap_or_default();
+        check_quota(toll.kind, used.get(toll.kind), &toll.charge, &toll.quota)
+    }
+
+    pub(crate) fn charge(&mut self, account: AccountId, toll: &Toll) {
+        let entry = self.used.entry((account, toll.day)).or_default().get_mut(toll.kind);
+        for area in Area::ALL {
+            *entry.get_mut(area) += *toll.charge.get(area);
+        }
+    }
+
     fn keep_beside(&mut self, plan: &Plan, heads: &PerArea<Seq>, counts: &PerArea<u64>) {
         let task = &plan.task;
         if let Some(claim) = &plan.claim {
-            let kept = Kept { digest: claim.digest, task: task.id.clone(), at: task.accepted_at };
-            self.claims.insert((task.account, claim.token.clone()), kept);
+            self.keep_claim(task.account, claim, &task.id, task.accepted_at);
         }
         for endpoint in &plan.notify {
             let notice =
@@ -152,6 +177,7 @@ impl MemStore {
         }
         let floors = state.floors;
         state.receipts.retain(|receipt| receipt.cursor() > *floors.get(receipt.area));
+        state.pushes.retain(|push| push.accepted_at >= before);
         let day = QuotaDay::of(before);
         state.used.retain(|(_, used_on), _| *used_on >= day);
     }
@@ -169,9 +195,7 @@ impl Store for MemStore {
                     return Ok(first);
                 }
             }
-            let toll = plan.toll;
-            let used = *state.used.get(&(plan.task.account, toll.day)).unwrap_or(&PerKind::default());
-            check_quota(toll.kind, used.get(toll.kind), &toll.charge, &toll.quota)?;
+            state.afford(plan.task.account, &plan.toll)?;
             if state.tasks.iter().any(|old| old.task.id == plan.task.id) {
                 return Err(StoreError::Io("a task with this id exists already".to_owned()).into());
             }
@@ -182,10 +206,7 @@ impl Store for MemStore {
             };
             let first = PerArea::from_fn(|area| (count(area) > 0).then(|| heads.get(area).plus(1)));
             let heads = PerArea::from_fn(|area| heads.get(area).plus(count(area)));
-            let entry = state.used.entry((plan.task.account, toll.day)).or_default().get_mut(toll.kind);
-            for area in Area::ALL {
-                *entry.get_mut(area) += *toll.charge.get(area);
-            }
+            state.charge(plan.task.account, &plan.toll);
             let counts = PerArea::from_fn(count);
             state.keep_beside(&plan, &heads, &counts);
             id = plan.task.id.clone();

@@ -1,8 +1,11 @@
 //! Short ways to make what the engine takes.
 
+use std::sync::Arc;
+
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::plan::{Plan, Toll};
+use catharsis_core::push::{Expected, How, PushItem, PushPlan, PushTask};
 use catharsis_core::quota::{Charge, QuotaDay, QuotaKind};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{AccountId, Item, Task, TaskId, TaskKind};
@@ -40,6 +43,34 @@ pub fn mixed<'a>(id: u64, items: impl IntoIterator<Item = (&'a str, AreaSet)>) -
             mode: Mode::Delete,
             encode: Encode::AsSubmitted,
             accepted_at,
+            items,
+        },
+    }
+}
+
+/// A prefetch of `ACCOUNT` of these URLs by these nodes, with a quota that never ends. Nodes of the area of
+/// each URL fetch it. `id` as in [`mixed`].
+#[must_use]
+pub fn push<'a>(id: u64, items: impl IntoIterator<Item = (&'a str, AreaSet)>, nodes: &[Node]) -> PushPlan {
+    let items: Vec<PushItem> =
+        items.into_iter().map(|(url, areas)| PushItem { url: url.into(), areas, level: 0 }).collect();
+    let accepted_at = UnixMillis(1_700_000_000_000 + id * 1_000);
+    let count = |area: Area| items.iter().filter(|item| item.areas.contains(area)).count();
+    let expect = |node: &Node| Expected { node: node.id.clone(), shield: node.shield.clone() };
+    PushPlan {
+        toll: Toll {
+            kind: QuotaKind::Push,
+            day: QuotaDay::of(accepted_at),
+            charge: PerArea::from_fn(|area| u32::try_from(count(area)).expect("a test's task is small")),
+            quota: PerArea::from_fn(|_| u32::MAX / 2),
+        },
+        claim: None,
+        expected: PerArea::from_fn(|area| nodes.iter().filter(|node| node.area == area).map(expect).collect()),
+        task: PushTask {
+            id: TaskId::new(accepted_at, 1 << 40 | id),
+            account: ACCOUNT,
+            accepted_at,
+            how: Arc::new(How::default()),
             items,
         },
     }

@@ -1,5 +1,7 @@
 //! The store in memory keeps the port's word.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use catharsis_core::clock::UnixMillis;
 use catharsis_testkit::conformance::{Fixture, Pair};
@@ -14,7 +16,8 @@ struct Memory {
 #[async_trait]
 impl Fixture for Memory {
     async fn open(&mut self) -> Pair {
-        Pair { store: std::sync::Arc::new(self.store.clone()), log: std::sync::Arc::new(MemLog::of(&self.store)) }
+        let store = Arc::new(self.store.clone());
+        Pair { store: store.clone(), log: Arc::new(MemLog::of(&self.store)), pushes: store }
     }
 
     async fn reopen(&mut self) -> Pair {

@@ -221,6 +221,18 @@ pub enum FetchEnd {
     },
 }
 
+impl FetchEnd {
+    /// Why the item is not at the node; `None` when it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Complete { .. } => None,
+            Self::Invalid { status } => Some(format!("the origin answered {status}")),
+            Self::Failed { why } => Some(why.as_str().to_owned()),
+        }
+    }
+}
+
 /// A fetch that ended, and what it found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedFetch {

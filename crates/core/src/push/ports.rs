@@ -99,6 +99,12 @@ impl PushFilter {
         }
     }
 
+    /// Whether every item of a task is kept, if the task is.
+    #[must_use]
+    pub fn keeps_all_items(&self) -> bool {
+        self.keyword.is_none() && self.areas.is_none() && self.status.is_none() && self.hosts == HostScope::All
+    }
+
     /// Whether an item's areas are among those asked for.
     #[must_use]
     pub fn keeps_areas(&self, areas: AreaSet) -> bool {

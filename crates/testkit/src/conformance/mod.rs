@@ -11,6 +11,7 @@ use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::{Log, Membership, Purger, Store};
+use catharsis_core::push::ports::PushStore;
 use catharsis_core::receipt::{Outcome, Receipt, Settled};
 use catharsis_core::target::{CacheUrl, Encode, Mode, Target};
 use catharsis_core::task::TaskId;
@@ -21,23 +22,27 @@ use crate::client::{Fetched, Source};
 mod beside;
 mod history;
 mod nodes;
+mod pushes;
 mod tasks;
 
 pub use self::beside::*;
 pub use self::history::*;
 pub use self::nodes::*;
+pub use self::pushes::*;
 pub use self::tasks::*;
 
 const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
 const OVERSEAS: AreaSet = AreaSet::One(Area::Overseas);
 
-/// A store and its log.
+/// A store with its log and its side for prefetches.
 #[derive(Clone)]
 pub struct Pair {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Its log.
     pub log: Arc<dyn Log>,
+    /// Its other side, for prefetches.
+    pub pushes: Arc<dyn PushStore>,
 }
 
 impl std::fmt::Debug for Pair {
@@ -84,6 +89,14 @@ macro_rules! store_conformance {
             history_agrees_with_the_plainest_store,
             hostile_filters_find_nothing_and_break_nothing,
             other_account_sees_nothing,
+            prefetch_is_open_at_each_node_until_that_ends_it,
+            edge_fetches_only_what_its_shield_has_ended,
+            prefetch_remembers_the_head_that_it_follows,
+            prefetch_quota_is_used_to_the_last_unit_and_not_beyond,
+            token_is_one_for_purges_and_prefetches,
+            playlist_is_expanded_as_far_as_the_quota_goes_and_once,
+            prefetch_history_agrees_with_the_plainest_store,
+            prefetches_survive_a_restart_and_are_pruned,
             everything_survives_a_restart,
             pruned_log_says_so_and_goes_on
         );

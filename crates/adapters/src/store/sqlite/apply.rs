@@ -20,6 +20,7 @@ use catharsis_core::topology::{Node, NodeId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
 use super::notices;
+use super::push;
 use super::schema::{
     area_code, damaged, encode_code, fence_code, floors, io, kind_code, membership_code, membership_of, quota_code,
     signed, unsigned,
@@ -54,7 +55,7 @@ pub(super) fn positions(connection: &Connection) -> Result<Positions, StoreError
             *heads.get_mut(area) = Seq(unsigned(last)?);
         }
     }
-    Ok(Positions { row: row.map_err(|error| io(&error))?, heads })
+    Ok(Positions { row: row.map_err(|error| io(&error))?, heads, pushes: 0 })
 }
 
 /// What an account has used of a day's quotas.
@@ -70,7 +71,12 @@ pub(super) fn quota_used(
     Ok(all)
 }
 
-fn used(connection: &Connection, account: AccountId, day: QuotaDay, kind: QuotaKind) -> rusqlite::Result<PerArea<u32>> {
+pub(super) fn used(
+    connection: &Connection,
+    account: AccountId,
+    day: QuotaDay,
+    kind: QuotaKind,
+) -> rusqlite::Result<PerArea<u32>> {
     let mut statement = connection
         .prepare_cached("SELECT used FROM quota_used WHERE account = ?1 AND day = ?2 AND kind = ?3 AND area = ?4")?;
     let mut used = PerArea::default();
@@ -354,7 +360,8 @@ pub(super) fn prune_step(tx: &Transaction<'_>, before: UnixMillis, positions: &P
         "DELETE FROM notice WHERE row IN (SELECT row FROM notice WHERE accepted_at < ?1 LIMIT ?2)",
         params![signed(before.0), PRUNE_STEP],
     )?;
-    step.deleted += (quotas + notices) as u64;
+    let pushes = push::prune_step(tx, before)?;
+    step.deleted += (quotas + notices + pushes) as u64;
     Ok(Ok(step))
 }
 

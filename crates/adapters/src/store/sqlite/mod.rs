@@ -11,6 +11,7 @@ mod apply;
 mod checkpoint;
 mod history;
 mod notices;
+mod push;
 pub(crate) mod reader;
 mod records;
 mod schema;
@@ -31,15 +32,18 @@ use catharsis_core::invalidation::Seq;
 use catharsis_core::notice::{Notice, Told, Undelivered};
 use catharsis_core::plan::{Claim, Plan};
 use catharsis_core::ports::{Cursor, Store};
+use catharsis_core::push::ports::{PushPage, PushQuery, PushStore};
+use catharsis_core::push::{EndedFetch, OpenFetch, PushPlan};
 use catharsis_core::quota::{PerKind, QuotaDay};
 use catharsis_core::receipt::Receipt;
 use catharsis_core::record::{Change, Records};
 use catharsis_core::status::StatusView;
 use catharsis_core::task::{AccountId, TaskId};
 use catharsis_core::topology::{Node, NodeId};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::log::embedded::EmbeddedLog;
+use crate::store::sqlite::push::PushSubmission;
 use crate::store::sqlite::reader::Readers;
 use crate::store::sqlite::writer::{Command, Reply, Submission, Writer};
 
@@ -109,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     /// The newest position of each area that is on disk.
     pub(crate) heads: PerArea<watch::Sender<Seq>>,
+    /// Rises whenever there may be more to prefetch.
+    pub(crate) pushes: watch::Sender<u64>,
     /// Held as long as anything may touch the file.
     _lock: File,
 }
@@ -140,6 +146,7 @@ impl SqliteStore {
         let shared = Arc::new(Shared {
             readers: Readers::new(path, options.readers.get()),
             heads: PerArea::from_fn(|area| watch::Sender::new(*positions.heads.get(area))),
+            pushes: watch::Sender::new(positions.pushes),
             _lock: lock,
         });
         let (checkpoints, checkpoint_thread) = checkpoint::start(path, Arc::clone(&shared))?;
@@ -201,6 +208,12 @@ impl SqliteStore {
         self.shared.readers.close();
     }
 
+    /// A share of the queue's room for so many bytes; more than all of it is all of it.
+    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
+        let units = room_units(u32::try_from(bytes).unwrap_or(u32::MAX)).min(self.room_total);
+        Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| StoreError::Busy)
+    }
+
     /// Puts a command into the writer's queue and waits until its transaction is on disk.
     async fn ask<T, E: From<StoreError>>(&self, command: impl FnOnce(Reply<T, E>) -> Command) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
@@ -224,10 +237,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn submit(&self, plan: Plan) -> Result<TaskId, SubmitError> {
         let mut submission = Submission::new(plan)?;
-        let units = room_units(u32::try_from(submission.block_len()).unwrap_or(u32::MAX));
-        let units = units.min(self.room_total);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| StoreError::Busy)?;
-        submission.hold(room);
+        submission.hold(self.room_for(submission.block_len())?);
         self.ask(|reply| Command::Submit(Box::new(submission), reply)).await
     }
 
@@ -293,6 +303,38 @@ impl Store for SqliteStore {
 
     async fn advance(&self, receipt: Receipt) -> Result<(), StoreError> {
         self.ask(|reply| Command::Advance(Box::new(receipt), reply)).await
+    }
+}
+
+#[async_trait]
+impl PushStore for SqliteStore {
+    async fn submit_push(&self, plan: PushPlan) -> Result<TaskId, SubmitError> {
+        let room = self.room_for(push::weight(&plan))?;
+        let submission = Box::new(PushSubmission { plan, _room: room });
+        self.ask(|reply| Command::SubmitPush(submission, reply)).await
+    }
+
+    fn push_version(&self) -> u64 {
+        *self.shared.pushes.borrow()
+    }
+
+    async fn push_beyond(&self, after: u64) {
+        let mut versions = self.shared.pushes.subscribe();
+        // The sender lives in `self.shared`, so waiting cannot fail while this future exists.
+        let _moved = versions.wait_for(|version| *version > after).await;
+    }
+
+    async fn open_fetches(&self, node: &NodeId, max: usize) -> Result<Vec<OpenFetch>, StoreError> {
+        let node = node.clone();
+        self.shared.readers.run(move |connection| push::open(connection, &node, max)).await
+    }
+
+    async fn end_fetch(&self, ended: EndedFetch) -> Result<(), StoreError> {
+        self.ask(|reply| Command::EndFetch(Box::new(ended), reply)).await
+    }
+
+    async fn pushes(&self, query: PushQuery) -> Result<PushPage, StoreError> {
+        self.shared.readers.run(move |connection| push::page(connection, &query)).await
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use catharsis_core::area::{Area, PerArea};
+use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::error::StoreError;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::ports::Membership;
@@ -22,11 +22,11 @@ const APPLICATION_ID: i32 = 0x4361_7468;
 /// How long a statement waits for the lock that a finishing checkpoint holds for a moment.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Statements kept prepared a connection: more than there are.
-const STATEMENTS_KEPT: usize = 48;
+const STATEMENTS_KEPT: usize = 64;
 
 /// Each entry brings the schema from the version of its index to the next. `STRICT` everywhere, so
 /// that a column never holds another type than the one named here.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     r"
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,             -- 'log_id': names this log to nodes that remember positions of it
@@ -150,10 +150,50 @@ CREATE TABLE notice (
 CREATE UNIQUE INDEX notice_name ON notice (account, endpoint, task_id);
 CREATE INDEX notice_due ON notice (next_at) WHERE next_at IS NOT NULL;
 ",
+    r"
+CREATE TABLE push_task (
+    row INTEGER PRIMARY KEY AUTOINCREMENT, -- order of acceptance; never given twice
+    task_id TEXT NOT NULL UNIQUE,      -- as callers know it
+    account INTEGER NOT NULL,          -- as in task
+    accepted_at INTEGER NOT NULL,      -- milliseconds since 1970
+    encode INTEGER NOT NULL,           -- as in task
+    mainland_head INTEGER NOT NULL,    -- newest position of the mainland log when it was accepted
+    overseas_head INTEGER NOT NULL,    -- the same for the overseas log
+    how TEXT NOT NULL                  -- JSON with its version: push/how.rs
+) STRICT;
+CREATE INDEX push_history ON push_task (account, accepted_at, row);
+CREATE INDEX push_age ON push_task (accepted_at);
+
+CREATE TABLE push_item (
+    row INTEGER PRIMARY KEY AUTOINCREMENT, -- order of acceptance or discovery; never given twice
+    task INTEGER NOT NULL,             -- push_task.row
+    url TEXT NOT NULL,                 -- letter by letter as submitted or found
+    host TEXT NOT NULL,                -- its host, normalised
+    areas INTEGER NOT NULL,            -- 0: mainland, 1: overseas, 2: both
+    level INTEGER NOT NULL             -- 0: submitted, else one more than that of the playlist that names it
+) STRICT;
+CREATE INDEX push_item_task ON push_item (task, row);
+CREATE INDEX push_item_url ON push_item (task, url);
+
+CREATE TABLE push_fetch (
+    item INTEGER NOT NULL,             -- push_item.row
+    node TEXT NOT NULL,                -- who is to fetch it
+    area INTEGER NOT NULL,             -- as in log_floor
+    shield TEXT,                       -- the node that must have ended the item before; NULL without one
+    state INTEGER NOT NULL,            -- 0: open, 1: complete, 2: the origin answered 4xx or 5xx, 3: failed
+    status INTEGER,                    -- HTTP status, for 1 and 2
+    bytes INTEGER NOT NULL DEFAULT 0,  -- of the body, for 1
+    attempts INTEGER NOT NULL DEFAULT 0,
+    at INTEGER,                        -- milliseconds since 1970 when it ended
+    why TEXT NOT NULL DEFAULT '',      -- for 3, for people
+    PRIMARY KEY (item, node)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX push_open ON push_fetch (node, item) WHERE state = 0;
+",
 ];
 
 /// The schema version that this program writes.
-const NEWEST: i32 = 2;
+const NEWEST: i32 = 3;
 
 /// Opens a connection for writing, for reading or for checkpoints; all are set up alike.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -210,6 +250,22 @@ pub(super) const fn area_code(area: Area) -> i64 {
     match area {
         Area::Mainland => 0,
         Area::Overseas => 1,
+    }
+}
+
+pub(super) const fn areas_code(areas: AreaSet) -> i64 {
+    match areas {
+        AreaSet::One(area) => area_code(area),
+        AreaSet::Global => 2,
+    }
+}
+
+pub(super) fn areas_of(code: i64) -> Result<AreaSet, StoreError> {
+    match code {
+        0 => Ok(AreaSet::One(Area::Mainland)),
+        1 => Ok(AreaSet::One(Area::Overseas)),
+        2 => Ok(AreaSet::Global),
+        _ => Err(damaged("the areas of an item")),
     }
 }
 

@@ -17,6 +17,7 @@ use catharsis_core::invalidation::Seq;
 use catharsis_core::notice::{Notice, Told};
 use catharsis_core::plan::{Claim, Plan, Toll};
 use catharsis_core::ports::Cursor;
+use catharsis_core::push::EndedFetch;
 use catharsis_core::receipt::Receipt;
 use catharsis_core::record::Change;
 use catharsis_core::target::{Encode, Mode};
@@ -26,7 +27,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
-use super::{Shared, apply, notices, records, schema};
+use super::push::PushSubmission;
+use super::{Shared, apply, notices, push, records, schema};
 use crate::codec::block;
 
 /// Commands of one transaction. More would not make the shared sync noticeably cheaper, but each
@@ -40,6 +42,8 @@ pub(super) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 #[derive(Debug)]
 pub(super) enum Command {
     Submit(Box<Submission>, Reply<TaskId, SubmitError>),
+    SubmitPush(Box<PushSubmission>, Reply<TaskId, SubmitError>),
+    EndFetch(Box<EndedFetch>, Reply<(), StoreError>),
     Change(u64, Vec<Change>, Reply<u64, ChangeError>),
     Told(Box<Notice>, Told, Reply<(), StoreError>),
     Advance(Box<Receipt>, Reply<(), StoreError>),
@@ -116,6 +120,8 @@ pub(super) struct Positions {
     pub(super) row: i64,
     /// The newest position of each area.
     pub(super) heads: PerArea<Seq>,
+    /// Rises whenever there may be more to prefetch.
+    pub(super) pushes: u64,
 }
 
 /// The writing thread's state.
@@ -183,6 +189,12 @@ impl Writer {
                 moved
             });
         }
+        let pushes = self.positions.pushes;
+        self.shared.pushes.send_if_modified(|shown| {
+            let moved = *shown != pushes;
+            *shown = pushes;
+            moved
+        });
     }
 }
 
@@ -230,6 +242,14 @@ fn execute(
             let done = tx.map(|tx| apply::submit(tx, &submission, positions));
             // The submission's room in the queue is freed with it, after the answer.
             settle(done, reply, answers, Some(submission))
+        }
+        Command::SubmitPush(submission, reply) => {
+            let done = tx.map(|tx| push::submit(tx, &submission.plan, positions));
+            settle(done, reply, answers, None)
+        }
+        Command::EndFetch(ended, reply) => {
+            let done = tx.map(|tx| push::end(tx, &ended, positions));
+            settle(done, reply, answers, None)
         }
         Command::Change(generation, changes, reply) => {
             let done = tx.map(|tx| records::change(tx, generation, &changes));
