@@ -8,6 +8,7 @@
 
 pub mod clock;
 mod codec;
+pub mod fetch;
 pub mod log;
 pub mod purger;
 pub mod store;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use catharsis_core::push::Playlist;
 use catharsis_core::push::ports::{Fetch, Fetched, Fetcher};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,6 +21,13 @@ pub enum Answer {
     Hangs,
 }
 
+#[derive(Debug)]
+struct Asked {
+    url: String,
+    at: Instant,
+    playlist: Playlist,
+}
+
 /// A scripted node. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub struct FakeFetcher {
@@ -29,7 +37,7 @@ pub struct FakeFetcher {
 #[derive(Debug, Default)]
 struct Inner {
     answers: Mutex<HashMap<String, Vec<Answer>>>,
-    asked: watch::Sender<Vec<(String, Instant)>>,
+    asked: watch::Sender<Vec<Asked>>,
 }
 
 impl FakeFetcher {
@@ -44,14 +52,24 @@ impl FakeFetcher {
     /// What it was asked for, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
-        self.inner.asked.borrow().iter().map(|(url, _)| url.clone()).collect()
+        self.inner.asked.borrow().iter().map(|asked| asked.url.clone()).collect()
     }
 
     /// When it was asked for a URL.
     #[must_use]
     pub fn asked_at(&self, url: &str) -> Vec<Instant> {
         let asked = self.inner.asked.borrow();
-        asked.iter().filter(|(it, _)| it == url).map(|(_, at)| *at).collect()
+        asked.iter().filter(|asked| asked.url == url).map(|asked| asked.at).collect()
+    }
+
+    /// What was to be done about playlists when it was asked for a URL.
+    ///
+    /// # Panics
+    /// When it was not.
+    #[must_use]
+    pub fn asked_as(&self, url: &str) -> Playlist {
+        let asked = self.inner.asked.borrow();
+        asked.iter().find(|asked| asked.url == url).expect("it was asked for that").playlist
     }
 
     /// Waits until it was asked so many times.
@@ -79,7 +97,8 @@ impl FakeFetcher {
 impl Fetcher for FakeFetcher {
     async fn fetch(&self, fetch: &Fetch) -> Fetched {
         let url = fetch.url.to_string();
-        self.inner.asked.send_modify(|asked| asked.push((url.clone(), Instant::now())));
+        let asked = Asked { url: url.clone(), at: Instant::now(), playlist: fetch.playlist };
+        self.inner.asked.send_modify(|all| all.push(asked));
         match self.next(&url) {
             Answer::Says(fetched) => fetched,
             Answer::Hangs => std::future::pending().await,

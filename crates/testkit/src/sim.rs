@@ -207,14 +207,14 @@ impl World {
                 tokio::spawn(worker.run())
             })
             .collect();
-        let service = PurgeService::new(
+        let service = Arc::new(PurgeService::new(
             Arc::new(self.store.clone()),
             Arc::new(self.log.clone()),
             Arc::new(self.clock.clone()),
             Arc::clone(&board),
             directory_now(),
             FAIL_AFTER,
-        );
+        ));
         Server { board, service, log: self.log.clone(), stop, workers }
     }
 }
@@ -243,7 +243,7 @@ pub struct Server {
     /// Where the nodes stand.
     pub board: Arc<Board>,
     /// The service.
-    pub service: PurgeService,
+    pub service: Arc<PurgeService>,
     log: MemLog,
     stop: CancellationToken,
     workers: Vec<JoinHandle<()>>,

@@ -37,7 +37,7 @@ impl NodeAddress {
     }
 
     /// The two parts, as a connection is made to them.
-    pub(super) fn pair(&self) -> (&str, u16) {
+    pub(crate) fn pair(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
 }
