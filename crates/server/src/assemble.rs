@@ -26,6 +26,7 @@ use catharsis_core::area::Area;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::ports::{Clock, Log, Purger, Store};
+use catharsis_core::push::ports::PushStore;
 use catharsis_core::receipt::{Reason, Unreachable};
 use catharsis_core::relay::{Observer, Relay, Worker};
 use catharsis_core::retry::RetryPolicy;
@@ -40,6 +41,7 @@ use crate::domains::{Distribution, DomainSink, Publisher};
 use crate::edges;
 use crate::events::Events;
 use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService};
+use crate::pushes;
 
 pub use crate::edges::RunningEdge;
 
@@ -153,6 +155,9 @@ async fn start_api(
         Arc::new(move || Arc::clone(&newest.snapshot().directory)),
         config.relay.fail_after.0,
     ));
+    let pushes = Arc::clone(&store) as Arc<dyn PushStore>;
+    let shared = (&relay, pushes, &service);
+    pushes::start(&mut running.workers, &running.stopping, &config.push, shared, &checked.nodes);
     let backend = Backend { service: Arc::clone(&service), registry, distribution, events: Arc::clone(events) };
     let rates = store_section.rates_path();
     let handler = Api::new(backend, Arc::clone(&clock), api, &rates);

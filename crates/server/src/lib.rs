@@ -13,4 +13,5 @@ mod edges;
 pub mod events;
 pub mod http;
 pub mod logging;
+mod pushes;
 pub mod quickstart;

@@ -9,11 +9,9 @@ use crate::limits::{PUSH_FIELD_NAME_BYTES_MAX, PUSH_FIELD_VALUE_BYTES_MAX, PUSH_
 
 /// Fields that are not the caller's to give, in lower case. Those that frame a message or belong to one
 /// connection (RFC 9110 section 7.6.1), that name the host, and that ask for less than the whole.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 19] = [
     "host",
     "content-length",
-    "content-encoding",
-    "content-type",
     "transfer-encoding",
     "te",
     "trailer",

@@ -13,7 +13,7 @@ use std::time::Duration;
 use catharsis_core::account::Limits;
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::domain::{DomainName, DomainStatus};
-use catharsis_core::limits::URLS_PER_CALL_MAX;
+use catharsis_core::limits::{PUSH_LANES_MAX, URLS_PER_CALL_MAX};
 use catharsis_core::quota::{PerKind, QuotaKind};
 use catharsis_core::task::AccountId;
 use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Tier, Topology};
@@ -48,8 +48,10 @@ pub struct Checked {
 /// How a node is reached.
 #[derive(Clone, Debug)]
 pub struct CheckedNode {
-    /// The only address to which the relay connects for it.
+    /// The only address to which purges for it go.
     pub address: SocketAddr,
+    /// Where its clients connect, and prefetches too.
+    pub traffic: Option<SocketAddr>,
     /// What an edge's control listener asks for.
     pub token: Option<Secret>,
 }
@@ -124,6 +126,13 @@ fn check_roles(config: &Config, problems: &mut Problems) {
     }
     if [relay.connect_timeout, relay.answer_timeout, relay.batch_timeout].iter().any(|span| span.0.is_zero()) {
         problems.add("[relay] connect_timeout, answer_timeout and batch_timeout: must be above zero");
+    }
+    let push = &config.push;
+    if !(1..=PUSH_LANES_MAX).contains(&push.fetches_per_node) {
+        problems.add(format!("[push] fetches_per_node: must be from 1 to {PUSH_LANES_MAX}"));
+    }
+    if [push.deadline, push.connect_timeout, push.fetch_timeout].iter().any(|span| span.0.is_zero()) {
+        problems.add("[push] deadline, connect_timeout and fetch_timeout: must be above zero");
     }
 }
 
@@ -256,7 +265,7 @@ fn check_nodes(sections: &[NodeSection], problems: &mut Problems) -> (Option<Top
         let path = format!("[[node]] {}", section.name);
         let Some(node) = problems.keep(&path, node(section)) else { continue };
         let Some(token) = problems.keep(&path, node_token(section)) else { continue };
-        reached.insert(node.id.clone(), CheckedNode { address: section.address, token });
+        reached.insert(node.id.clone(), CheckedNode { address: section.address, traffic: section.traffic, token });
         nodes.push(node);
     }
     (problems.keep("[[node]]", Topology::new(nodes)), reached)

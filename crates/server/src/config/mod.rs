@@ -10,6 +10,7 @@ mod accounts;
 mod api;
 mod checked;
 mod nodes;
+mod push;
 mod units;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, Ke
 pub use api::ApiSection;
 pub use checked::{Checked, CheckedNode};
 pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
+pub use push::PushSection;
 pub use units::{Secret, Size, Span};
 
 /// The whole file.
@@ -37,6 +39,9 @@ pub struct Config {
     /// How nodes are driven.
     #[serde(default)]
     pub relay: RelaySection,
+    /// How prefetches are carried out.
+    #[serde(default)]
+    pub push: PushSection,
     /// What callers may do.
     #[serde(default)]
     pub limits: LimitsSection,

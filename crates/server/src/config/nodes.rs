@@ -23,9 +23,12 @@ pub struct NodeSection {
     pub tier: TierName,
     /// What kind of cache it is.
     pub kind: KindName,
-    /// Where it is told: the listener that takes PURGE, or an edge's control listener. The relay
-    /// connects nowhere else.
+    /// Where it is told: the listener that takes PURGE, or an edge's control listener. Purges go
+    /// nowhere else.
     pub address: SocketAddr,
+    /// Where its clients connect, over plain HTTP: prefetches are fetched through it. Absent: a prefetch
+    /// in its area fails there, and says so.
+    pub traffic: Option<SocketAddr>,
     /// The shield through which it fetches.
     pub shield: Option<String>,
     /// How a purge is kept from being undone by a fetch under way. Default: `exact` for the built-in

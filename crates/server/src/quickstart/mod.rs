@@ -26,7 +26,8 @@ use catharsis_tcapi::client::{Credentials, SignForm, Signer};
 use crate::assemble::{self, Running};
 use crate::config::{
     AccountSection, ApiSection, Config, DomainSection, EdgeSection, JoinName, KeySection, KindName, LimitsSection,
-    LogFormat, LogSection, NodeAreaName, NodeSection, OpsSection, RelaySection, Secret, StoreSection, TierName,
+    LogFormat, LogSection, NodeAreaName, NodeSection, OpsSection, PushSection, RelaySection, Secret, StoreSection,
+    TierName,
 };
 use crate::edges;
 use crate::http::{Door, DoorLimits};
@@ -145,7 +146,7 @@ async fn install(options: &Options, store: PathBuf) -> anyhow::Result<Installati
         let control = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let section = EdgeSection::with_upstream(&format!("edge-{name}"), listen, control, origin_address);
         let edge = edges::start(&section, None)?;
-        nodes.push(node(name, area, edge.control_addr()));
+        nodes.push(node(name, area, (edge.control_addr(), edge.traffic_addr())));
         edges.push((name.to_owned(), edge.traffic_addr()));
         running_edges.push(edge);
     }
@@ -169,6 +170,7 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         store: Some(StoreSection::at(store)),
         ops: OpsSection { listen: Some(ops) },
         relay: RelaySection::default(),
+        push: PushSection::default(),
         limits: LimitsSection::default(),
         log: LogSection::default(),
         accounts: vec![AccountSection {
@@ -182,7 +184,7 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
     }
 }
 
-fn node(name: &str, area: NodeAreaName, control: SocketAddr) -> NodeSection {
+fn node(name: &str, area: NodeAreaName, (control, traffic): (SocketAddr, SocketAddr)) -> NodeSection {
     NodeSection {
         name: format!("edge-{name}"),
         pop: name.to_owned(),
@@ -190,6 +192,7 @@ fn node(name: &str, area: NodeAreaName, control: SocketAddr) -> NodeSection {
         tier: TierName::Edge,
         kind: KindName::Edge,
         address: control,
+        traffic: Some(traffic),
         shield: None,
         fence: None,
         join: JoinName::Everything,
