@@ -37,6 +37,8 @@ struct Pages {
 #[derive(Debug)]
 struct Page {
     version: u64,
+    status: u16,
+    text: Option<String>,
     vary: Option<&'static str>,
     padding: usize,
     gate: watch::Sender<Gate>,
@@ -55,6 +57,8 @@ impl Default for Page {
     fn default() -> Self {
         Self {
             version: 1,
+            status: 200,
+            text: None,
             vary: None,
             padding: 0,
             gate: watch::Sender::new(Gate::Open),
@@ -95,6 +99,16 @@ impl Origin {
     /// Changes a page: requests that come from now on get this version. The first is 1.
     pub fn set_version(&self, path: &str, version: u64) {
         self.pages.with(path, |page| page.version = version);
+    }
+
+    /// Answers a page with this status.
+    pub fn set_status(&self, path: &str, status: u16) {
+        self.pages.with(path, |page| page.status = status);
+    }
+
+    /// Answers a page with this text, whatever its version.
+    pub fn set_text(&self, path: &str, text: &str) {
+        self.pages.with(path, |page| page.text = Some(text.to_owned()));
     }
 
     /// Makes a page vary by a header field, whose value is then part of the body.
@@ -164,9 +178,10 @@ async fn connection(stream: TcpStream, pages: Arc<Pages>) {
 
 async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let (version, vary, padding, mut gate) = pages.with(path, |page| {
+    let (status, text, vary, padding, mut gate) = pages.with(path, |page| {
         page.requests.send_modify(|requests| *requests += 1);
-        (page.version, page.vary, page.padding, page.gate.subscribe())
+        let text = page.text.clone().unwrap_or_else(|| format!("v{}", page.version));
+        (page.status, text, page.vary, page.padding, page.gate.subscribe())
     });
     let now = *gate.borrow();
     match now {
@@ -175,8 +190,8 @@ async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Respons
         Gate::Closed => drop(gate.wait_for(|gate| *gate != Gate::Closed).await),
         Gate::Slow(delay) => tokio::time::sleep(delay).await,
     }
-    let mut body = format!("v{version}");
-    let mut response = Response::builder().header("cache-control", "public, max-age=600");
+    let mut body = text;
+    let mut response = Response::builder().status(status).header("cache-control", "public, max-age=600");
     if let Some(field) = vary {
         let value = request.headers().get(field);
         body.push(' ');

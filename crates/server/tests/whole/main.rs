@@ -11,6 +11,7 @@ mod crash;
 mod fence;
 mod limits;
 mod process;
+mod push;
 mod recorder;
 mod samples;
 mod support;
