@@ -173,10 +173,15 @@ impl PushStore for MemStore {
         assert!(moved.is_ok(), "the sender lives in the store, which lives in self");
     }
 
-    async fn open_fetches(&self, node: &NodeId, max: usize) -> Result<Vec<OpenFetch>, StoreError> {
+    async fn open_fetches(
+        &self,
+        node: &NodeId,
+        without: &[AccountId],
+        max: usize,
+    ) -> Result<Vec<OpenFetch>, StoreError> {
         let state = self.state();
         let mut open = Vec::new();
-        for push in &state.pushes {
+        for push in state.pushes.iter().filter(|push| !without.contains(&push.account)) {
             for item in &push.items {
                 let Some(fetch) = item.waiting(node) else { continue };
                 open.push(OpenFetch {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use catharsis_core::account::Account;
 use catharsis_core::area::{Area, AreaSet};
+use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
 use catharsis_core::error::PurgeError;
 use catharsis_core::plan::Caller;
 use catharsis_core::ports::{Clock, Store};
@@ -16,6 +18,7 @@ use catharsis_core::push::{Layer, Playlist, PushFields, PushUrls, UserAgent};
 use catharsis_core::receipt::Reason;
 use catharsis_core::retry::RetryPolicy;
 use catharsis_core::target::Encode;
+use catharsis_core::task::AccountId;
 use catharsis_core::topology::{BoundedFence, Fence, Node, NodeId};
 use catharsis_testkit::fake_cache::Act;
 use catharsis_testkit::fake_fetcher::{Answer, FakeFetcher};
@@ -26,7 +29,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
-const LANES: usize = 3;
+const LANES: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A server with its prefetch.
@@ -227,8 +230,41 @@ async fn node_is_asked_for_a_few_urls_at_once_and_a_slow_node_delays_only_itself
     pushing.push(request(&urls)).await;
     pushing.at(&quick).asked_times(10).await;
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(pushing.at(&slow).asked().len(), LANES);
+    assert_eq!(pushing.at(&slow).asked().len(), LANES / 2, "half of the lanes are for other accounts");
     assert!(pushing.rows().await.iter().all(|row| row.percent == 50));
+    pushing.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn account_whose_origin_hangs_does_not_stop_the_others() {
+    const OTHER: AccountId = AccountId(2);
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    let server = world.start().await;
+    let domain = |name: &str, owner| Domain {
+        name: DomainName::parse(name).expect("a name"),
+        owner,
+        areas: AreaSet::Global,
+        status: DomainStatus::Online,
+    };
+    let accounts = [ACCOUNT, OTHER].map(|account| (account, Account::default()));
+    let domains = [domain("a.test", ACCOUNT), domain("b.test", OTHER)];
+    server.service.set_directory(Arc::new(Directory::new(accounts, domains).expect("names differ")));
+    let pushing = start(&world, &server);
+    let urls: Vec<String> = (0..50).map(|n| format!("/{n}")).collect();
+    for url in &urls {
+        pushing.at(&n).script(&format!("http://a.test{url}"), [Answer::Hangs]);
+    }
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    pushing.push(request(&urls)).await;
+    pushing.at(&n).asked_times(LANES / 2).await;
+    let others = PushUrls { urls: (0..20).map(|n| format!("http://b.test/{n}").into()).collect(), ..request(&[]) };
+    pushing.service.push_urls(&Caller::root(OTHER), others).await.expect("valid and within the quota");
+    pushing.at(&n).asked_times(LANES / 2 + 20).await;
+    sleep(Duration::from_secs(1)).await;
+    let done = PushFilter { status: Some(PushStatus::Done), ..PushFilter::of(OTHER) };
+    assert_eq!(pushing.service.history(done, 0, 0).await.expect("memory never fails").total, 20);
     pushing.stop().await;
     server.stop().await;
 }

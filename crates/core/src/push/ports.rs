@@ -38,12 +38,17 @@ pub trait PushStore: Send + Sync {
     /// the version, looked, found nothing, and then waits cannot miss what came in between.
     async fn push_beyond(&self, after: u64);
 
-    /// At most `max` fetches that the node has not ended and whose shield, if it has one, has ended them;
-    /// the oldest first.
+    /// At most `max` fetches that the node has not ended and whose shield, if it has one, has ended them,
+    /// leaving out those of some accounts; the oldest first.
     ///
     /// # Errors
     /// When the store fails.
-    async fn open_fetches(&self, node: &NodeId, max: usize) -> Result<Vec<OpenFetch>, StoreError>;
+    async fn open_fetches(
+        &self,
+        node: &NodeId,
+        without: &[AccountId],
+        max: usize,
+    ) -> Result<Vec<OpenFetch>, StoreError>;
 
     /// Keeps how a fetch ended and appends what it found, in one transaction: URLs that the task already
     /// has are left out, then as many are taken, from the front, as the quota allows, and the rest is

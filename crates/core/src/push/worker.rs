@@ -5,7 +5,8 @@
 //! slow or absent node delays nobody else, and a restart goes on where the last process was.
 //!
 //! Invariants: a fetch begins only when its node has settled every purge that was accepted before it, and
-//! its shield has ended the same item; it ends with a named outcome, at the deadline at the latest.
+//! its shield has ended the same item; it ends with a named outcome, at the deadline at the latest; one
+//! account holds half of a node's lanes at most, so that its dead origin does not stop the others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,12 +21,14 @@ use super::status::{Verdict, judge};
 use super::{EndedFetch, FetchEnd, OpenFetch, Playlist, PushItemId};
 use crate::board::{Board, Standing};
 use crate::clock::Tick;
+use crate::error::StoreError;
 use crate::limits::PLAYLIST_LEVELS;
 use crate::ports::{Clock, Membership};
 use crate::receipt::Reason;
 use crate::retry::RetryPolicy;
 use crate::service::PurgeService;
 use crate::target::CacheUrl;
+use crate::task::AccountId;
 use crate::topology::Node;
 
 /// Whatever the workers of an installation share.
@@ -105,19 +108,29 @@ impl PushWorker {
         self.lane.pusher.lanes.max(1)
     }
 
-    /// Begins as many open fetches as there are free lanes.
-    async fn begin(&self, busy: &mut Busy) -> Result<(), crate::error::StoreError> {
-        let free = self.lanes().saturating_sub(busy.count());
-        if free == 0 {
-            return Ok(());
+    /// Begins as many open fetches as there are free lanes, for no account more than its share.
+    async fn begin(&self, busy: &mut Busy) -> Result<(), StoreError> {
+        let share = self.lanes().div_ceil(2);
+        loop {
+            let free = self.lanes().saturating_sub(busy.count());
+            if free == 0 {
+                return Ok(());
+            }
+            let sated = busy.accounts_with(share);
+            // Those under way are open too, so as many more are asked for.
+            let max = free + busy.count();
+            let open = self.lane.pusher.store.open_fetches(&self.lane.node.id, &sated, max).await?;
+            let before = busy.count();
+            for fetch in open {
+                if busy.count() < self.lanes() && !busy.has(fetch.item) && busy.of(fetch.account) < share {
+                    busy.begin(fetch.item, fetch.account, Arc::clone(&self.lane).work(fetch));
+                }
+            }
+            // An account that came to its share hides no other at the next look.
+            if busy.count() == before {
+                return Ok(());
+            }
         }
-        // Those under way are open too, so as many more are asked for.
-        let open = self.lane.pusher.store.open_fetches(&self.lane.node.id, free + busy.count()).await?;
-        let new: Vec<OpenFetch> = open.into_iter().filter(|fetch| !busy.has(fetch.item)).take(free).collect();
-        for fetch in new {
-            busy.begin(fetch.item, Arc::clone(&self.lane).work(fetch));
-        }
-        Ok(())
     }
 }
 
@@ -125,7 +138,7 @@ impl PushWorker {
 #[derive(Debug, Default)]
 struct Busy {
     fetches: JoinSet<()>,
-    items: HashMap<Id, PushItemId>,
+    items: HashMap<Id, (PushItemId, AccountId)>,
 }
 
 impl Busy {
@@ -134,12 +147,25 @@ impl Busy {
     }
 
     fn has(&self, item: PushItemId) -> bool {
-        self.items.values().any(|busy| *busy == item)
+        self.items.values().any(|(busy, _)| *busy == item)
     }
 
-    fn begin(&mut self, item: PushItemId, work: impl Future<Output = ()> + Send + 'static) {
+    fn of(&self, account: AccountId) -> usize {
+        self.items.values().filter(|(_, whose)| *whose == account).count()
+    }
+
+    /// The accounts that have so many.
+    fn accounts_with(&self, count: usize) -> Vec<AccountId> {
+        let mut accounts: Vec<AccountId> = self.items.values().map(|(_, whose)| *whose).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts.retain(|account| self.of(*account) >= count);
+        accounts
+    }
+
+    fn begin(&mut self, item: PushItemId, account: AccountId, work: impl Future<Output = ()> + Send + 'static) {
         let id = self.fetches.spawn(work).id();
-        self.items.insert(id, item);
+        self.items.insert(id, (item, account));
     }
 
     /// Waits until one has ended; for ever when there is none.
@@ -243,7 +269,7 @@ impl Lane {
         }
     }
 
-    fn store_failed(&self, error: &crate::error::StoreError) {
+    fn store_failed(&self, error: &StoreError) {
         tracing::error!(node = self.node.id.as_str(), %error, "the store failed during a prefetch; trying again");
     }
 

@@ -33,7 +33,7 @@ fn overseas(id: &str) -> Node {
 }
 
 async fn open(pushes: &dyn PushStore, node: &str) -> Vec<OpenFetch> {
-    pushes.open_fetches(&name(node), 1_000).await.expect("readable")
+    pushes.open_fetches(&name(node), &[], 1_000).await.expect("readable")
 }
 
 async fn open_urls(pair: &Pair, node: &str) -> Vec<String> {
@@ -93,7 +93,8 @@ pub async fn prefetch_is_open_at_each_node_until_that_ends_it(fixture: &mut impl
         level: 0,
     };
     assert_eq!(at_m[1], expect);
-    assert_eq!(pair.pushes.open_fetches(&name("m"), 1).await.expect("readable"), at_m[..1]);
+    assert_eq!(pair.pushes.open_fetches(&name("m"), &[AccountId(7)], 1).await.expect("readable"), at_m[..1]);
+    assert_eq!(pair.pushes.open_fetches(&name("m"), &[AccountId(7), ACCOUNT], 9).await.expect("readable"), []);
     assert_eq!(open_urls(&pair, "nobody").await, [""; 0]);
 
     end(&pair, ended(at_m[1].item, "m", COMPLETE)).await;

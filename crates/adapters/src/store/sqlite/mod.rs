@@ -324,9 +324,14 @@ impl PushStore for SqliteStore {
         let _moved = versions.wait_for(|version| *version > after).await;
     }
 
-    async fn open_fetches(&self, node: &NodeId, max: usize) -> Result<Vec<OpenFetch>, StoreError> {
-        let node = node.clone();
-        self.shared.readers.run(move |connection| push::open(connection, &node, max)).await
+    async fn open_fetches(
+        &self,
+        node: &NodeId,
+        without: &[AccountId],
+        max: usize,
+    ) -> Result<Vec<OpenFetch>, StoreError> {
+        let (node, without) = (node.clone(), without.to_vec());
+        self.shared.readers.run(move |connection| push::open(connection, &node, &without, max)).await
     }
 
     async fn end_fetch(&self, ended: EndedFetch) -> Result<(), StoreError> {

@@ -194,18 +194,25 @@ fn append(tx: &Transaction<'_>, parent: i64, found: &Found) -> Done<u32> {
 }
 
 /// Fetches that a node has not ended and that wait for no shield, the oldest first.
-pub(super) fn open(connection: &Connection, node: &NodeId, max: usize) -> Result<Vec<OpenFetch>, StoreError> {
+pub(super) fn open(
+    connection: &Connection,
+    node: &NodeId,
+    without: &[AccountId],
+    max: usize,
+) -> Result<Vec<OpenFetch>, StoreError> {
+    let without: Vec<i64> = without.iter().map(|account| account.0.cast_signed()).collect();
+    let without = serde_json::Value::from(without).to_string();
     let read = || -> rusqlite::Result<Vec<RawOpen>> {
         let mut statement = connection.prepare_cached(
             "SELECT i.row, i.url, i.areas, i.level, f.area, t.task_id, t.account, t.accepted_at, t.encode,
                     t.mainland_head, t.overseas_head, t.how
              FROM push_fetch f CROSS JOIN push_item i ON i.row = f.item CROSS JOIN push_task t ON t.row = i.task
-             WHERE f.node = ?1 AND f.state = 0 AND NOT EXISTS (
+             WHERE f.node = ?1 AND f.state = 0 AND t.account NOT IN (SELECT value FROM json_each(?3)) AND NOT EXISTS (
                  SELECT 1 FROM push_fetch s WHERE s.item = f.item AND s.node = f.shield AND s.state = 0)
              ORDER BY f.item LIMIT ?2",
         )?;
         let max = i64::try_from(max).unwrap_or(i64::MAX);
-        statement.query_map(params![node.as_str(), max], RawOpen::read)?.collect()
+        statement.query_map(params![node.as_str(), max, without], RawOpen::read)?.collect()
     };
     read().map_err(|error| io(&error))?.into_iter().map(RawOpen::fetch).collect()
 }
