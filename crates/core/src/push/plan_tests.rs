@@ -1,3 +1,5 @@
+//! What is refused, what it costs, who fetches, and where playlists lead.
+
 use super::*;
 use crate::account::{Account, AccountState};
 use crate::domain::{DomainName, DomainStatus};
