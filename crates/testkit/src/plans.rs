@@ -14,6 +14,9 @@ use catharsis_core::topology::{Fence, Join, Node, NodeId, NodeKind, Tier};
 /// The account of most tests.
 pub const ACCOUNT: AccountId = AccountId(100_001);
 
+/// Another account.
+pub const OTHER: AccountId = AccountId(100_002);
+
 /// A plan of `ACCOUNT` for these URLs, all in the same areas, with a quota that never ends.
 #[must_use]
 pub fn plan(id: u64, urls: &[&str], areas: AreaSet) -> Plan {

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fake_cache::FakeCache;
 use crate::mem_log::MemLog;
 use crate::mem_store::MemStore;
-use crate::plans::ACCOUNT;
+use crate::plans::{ACCOUNT, OTHER};
 
 /// A seeded source of chance (splitmix64). Clones draw from one stream.
 #[derive(Clone, Debug)]
@@ -224,17 +224,20 @@ fn directory_now() -> DirectoryNow {
     Arc::new(move || Arc::clone(&fixed))
 }
 
-/// One domain, `a.test`, of [`ACCOUNT`], served in both areas, and quotas that never end.
+/// `a.test` of [`ACCOUNT`], with a quota of URLs that never ends, and `b.test` of [`OTHER`]; both are served in
+/// both areas.
 fn directory() -> Directory {
     let mut account = Account::default();
     account.limits.per_day.url = catharsis_core::area::PerArea::from_fn(|_| u32::MAX / 2);
-    let domain = Domain {
-        name: DomainName::parse("a.test").expect("a valid name"),
-        owner: ACCOUNT,
+    let domain = |name: &str, owner| Domain {
+        name: DomainName::parse(name).expect("a valid name"),
+        owner,
         areas: AreaSet::Global,
         status: DomainStatus::Online,
     };
-    Directory::new([(ACCOUNT, account)], [domain]).expect("a valid directory")
+    let accounts = [(ACCOUNT, account), (OTHER, Account::default())];
+    let domains = [domain("a.test", ACCOUNT), domain("b.test", OTHER)];
+    Directory::new(accounts, domains).expect("a valid directory")
 }
 
 /// A running server: what a crash ends.

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catharsis_core::account::Account;
 use catharsis_core::area::{Area, AreaSet};
-use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
 use catharsis_core::error::PurgeError;
 use catharsis_core::plan::Caller;
 use catharsis_core::ports::{Clock, Store};
@@ -18,11 +16,10 @@ use catharsis_core::push::{Layer, Playlist, PushFields, PushUrls, UserAgent};
 use catharsis_core::receipt::Reason;
 use catharsis_core::retry::RetryPolicy;
 use catharsis_core::target::Encode;
-use catharsis_core::task::AccountId;
 use catharsis_core::topology::{BoundedFence, Fence, Node, NodeId};
 use catharsis_testkit::fake_cache::Act;
 use catharsis_testkit::fake_fetcher::{Answer, FakeFetcher};
-use catharsis_testkit::plans::{ACCOUNT, behind, node, shield};
+use catharsis_testkit::plans::{ACCOUNT, OTHER, behind, node, shield};
 use catharsis_testkit::sim::{Server, World};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -238,19 +235,9 @@ async fn node_is_asked_for_a_few_urls_at_once_and_a_slow_node_delays_only_itself
 
 #[tokio::test(start_paused = true)]
 async fn account_whose_origin_hangs_does_not_stop_the_others() {
-    const OTHER: AccountId = AccountId(2);
     let n = node("n");
     let world = World::new(vec![n.clone()], 1);
     let server = world.start().await;
-    let domain = |name: &str, owner| Domain {
-        name: DomainName::parse(name).expect("a name"),
-        owner,
-        areas: AreaSet::Global,
-        status: DomainStatus::Online,
-    };
-    let accounts = [ACCOUNT, OTHER].map(|account| (account, Account::default()));
-    let domains = [domain("a.test", ACCOUNT), domain("b.test", OTHER)];
-    server.service.set_directory(Arc::new(Directory::new(accounts, domains).expect("names differ")));
     let pushing = start(&world, &server);
     let urls: Vec<String> = (0..50).map(|n| format!("/{n}")).collect();
     for url in &urls {

@@ -127,12 +127,13 @@ impl Installation {
             retry,
         };
         let (as_store, as_pushes) = (Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&store) as Arc<dyn PushStore>);
+        let directory = Arc::new(directory());
         let purges = PurgeService::new(
             Arc::clone(&as_store),
             log,
             Arc::clone(&clock),
             Arc::clone(&board),
-            directory(),
+            Arc::new(move || Arc::clone(&directory)),
             PATIENCE,
         );
         let purges = Arc::new(purges);
