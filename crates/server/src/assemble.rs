@@ -27,6 +27,7 @@ use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::ports::{Clock, Log, Purger, Store};
 use catharsis_core::push::ports::PushStore;
+use catharsis_core::push::service::PushService;
 use catharsis_core::receipt::{Reason, Unreachable};
 use catharsis_core::relay::{Observer, Relay, Worker};
 use catharsis_core::retry::RetryPolicy;
@@ -105,6 +106,16 @@ pub async fn start(config: &Config, checked: Checked) -> anyhow::Result<Running>
     Ok(running)
 }
 
+/// The engine of one process, without its workers and doors.
+struct Engine {
+    store: Arc<SqliteStore>,
+    registry: Arc<Registry>,
+    distribution: Arc<Distribution>,
+    relay: Relay,
+    service: Arc<PurgeService>,
+    pushes: Arc<PushService>,
+}
+
 async fn start_api(
     running: &mut Running,
     config: &Config,
@@ -112,60 +123,87 @@ async fn start_api(
     checked: Checked,
     events: &Arc<Events>,
 ) -> anyhow::Result<OpsService> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let path = &store_section.path;
-    let (store, log) = SqliteStore::open(path, SqliteOptions::default())
-        .with_context(|| format!("[store] cannot open {}", path.display()))?;
-    let store = Arc::new(store);
-    let log: Arc<dyn Log> = Arc::new(log);
-    let registry = open_registry(&store, &clock, store_section, &checked).await?;
-    let nodes = checked.topology.nodes();
-    let board = Arc::new(Board::new(nodes, store.cursors(nodes).await?));
-    let distribution = Arc::new(Distribution::of(nodes));
-    warn_of_empty_areas(nodes);
-
-    let relay = Relay {
-        log: Arc::clone(&log),
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        clock: Arc::clone(&clock),
-        board: Arc::clone(&board),
-        observer: Arc::clone(events) as Arc<dyn Observer>,
-        retry: RetryPolicy { first: config.relay.retry_first.0, max: config.relay.retry_max.0 },
-    };
-    for node in nodes {
-        let Some(reach) = checked.nodes.get(&node.id) else { bail!("node {} has no address", node.id) };
-        let (purger, sink) = purger(node, reach, &config.relay, store.log_id())?;
-        let worker = Worker::new(relay.clone(), Arc::clone(node), purger, running.stopping.clone());
-        running.workers.spawn(worker.run());
-        if let Some(sink) = sink {
-            let (node, registry) = (Arc::clone(node), Arc::clone(&registry));
-            let publisher = Publisher { node, sink, registry, distribution: Arc::clone(&distribution) };
-            running.workers.spawn(publisher.run(running.stopping.clone()));
-        }
-    }
+    let engine = open_engine(config, store_section, &checked, events).await?;
+    start_workers(running, config, &checked, &engine)?;
     let retention = store_section.retention.0;
-    running.workers.spawn(prune(Arc::clone(&store), Arc::clone(&clock), retention, running.stopping.clone()));
+    let (store, clock) = (Arc::clone(&engine.store), Arc::clone(&engine.relay.clock));
+    running.workers.spawn(prune(store, clock, retention, running.stopping.clone()));
 
-    let newest = Arc::clone(&registry);
-    let service = Arc::new(PurgeService::new(
-        Arc::clone(&store) as Arc<dyn Store>,
-        Arc::clone(&log),
-        Arc::clone(&clock),
-        board,
-        Arc::new(move || Arc::clone(&newest.snapshot().directory)),
-        config.relay.fail_after.0,
-    ));
-    let pushes = Arc::clone(&store) as Arc<dyn PushStore>;
-    let shared = (&relay, pushes, &service);
-    pushes::start(&mut running.workers, &running.stopping, &config.push, shared, &checked.nodes);
-    let backend = Backend { service: Arc::clone(&service), registry, distribution, events: Arc::clone(events) };
+    let Engine { store, registry, distribution, relay, service, pushes } = engine;
+    let backend = Backend { service: Arc::clone(&service), pushes, registry, distribution, events: Arc::clone(events) };
     let rates = store_section.rates_path();
-    let handler = Api::new(backend, Arc::clone(&clock), api, &rates);
+    let handler = Api::new(backend, Arc::clone(&relay.clock), api, &rates);
     let handler = handler.with_context(|| format!("[store] cannot use {}", rates.display()))?;
     let door = api.open_door(checked.tls).await?;
     running.api = Some(ApiRole { address: door.address()?, store });
     running.doors.spawn(door.serve(Arc::new(handler), running.closing.clone()));
-    Ok(OpsService { service, log, clock })
+    Ok(OpsService { service, log: relay.log, clock: relay.clock })
+}
+
+async fn open_engine(
+    config: &Config,
+    section: &StoreSection,
+    checked: &Checked,
+    events: &Arc<Events>,
+) -> anyhow::Result<Engine> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let path = &section.path;
+    let (store, log) = SqliteStore::open(path, SqliteOptions::default())
+        .with_context(|| format!("[store] cannot open {}", path.display()))?;
+    let (store, log): (_, Arc<dyn Log>) = (Arc::new(store), Arc::new(log));
+    let as_store = Arc::clone(&store) as Arc<dyn Store>;
+    let registry = open_registry(&store, &clock, section, checked).await?;
+    let nodes = checked.topology.nodes();
+    let board = Arc::new(Board::new(nodes, store.cursors(nodes).await?));
+    warn_of_empty_areas(nodes);
+
+    let newest = Arc::clone(&registry);
+    let service = Arc::new(PurgeService::new(
+        Arc::clone(&as_store),
+        Arc::clone(&log),
+        Arc::clone(&clock),
+        Arc::clone(&board),
+        Arc::new(move || Arc::clone(&newest.snapshot().directory)),
+        config.relay.fail_after.0,
+    ));
+    let pushes = PushService::new(
+        Arc::clone(&service),
+        Arc::clone(&as_store),
+        Arc::clone(&store) as Arc<dyn PushStore>,
+        Arc::clone(&clock),
+        Arc::clone(&board),
+        config.push.deadline.0,
+    );
+    let relay = Relay {
+        log,
+        store: as_store,
+        clock,
+        board,
+        observer: Arc::clone(events) as Arc<dyn Observer>,
+        retry: RetryPolicy { first: config.relay.retry_first.0, max: config.relay.retry_max.0 },
+    };
+    let distribution = Arc::new(Distribution::of(nodes));
+    Ok(Engine { store, registry, distribution, relay, service, pushes: Arc::new(pushes) })
+}
+
+/// A worker for each node that relays purges, one that prefetches, and for each edge one that tells it
+/// its domains.
+fn start_workers(running: &mut Running, config: &Config, checked: &Checked, engine: &Engine) -> anyhow::Result<()> {
+    for node in checked.topology.nodes() {
+        let Some(reach) = checked.nodes.get(&node.id) else { bail!("node {} has no address", node.id) };
+        let (purger, sink) = purger(node, reach, &config.relay, engine.store.log_id())?;
+        let worker = Worker::new(engine.relay.clone(), Arc::clone(node), purger, running.stopping.clone());
+        running.workers.spawn(worker.run());
+        if let Some(sink) = sink {
+            let (node, registry) = (Arc::clone(node), Arc::clone(&engine.registry));
+            let publisher = Publisher { node, sink, registry, distribution: Arc::clone(&engine.distribution) };
+            running.workers.spawn(publisher.run(running.stopping.clone()));
+        }
+    }
+    let pushes = Arc::clone(&engine.store) as Arc<dyn PushStore>;
+    let shared = (&engine.relay, pushes, &engine.service);
+    pushes::start(&mut running.workers, &running.stopping, &config.push, shared, &checked.nodes);
+    Ok(())
 }
 
 /// Opens the records, and takes in what the file holds.

@@ -7,6 +7,8 @@ use catharsis_core::clock::UnixMillis;
 use catharsis_core::domain::DomainStatus;
 use catharsis_core::history::{HistoryPage, ItemRow};
 use catharsis_core::ports::Membership;
+use catharsis_core::push::ports::{PushPage, PushRow};
+use catharsis_core::push::status::PushStatus;
 use catharsis_core::quota::QuotaKind;
 use catharsis_core::service::{NodeReceipts, NodeReport, QuotaReport, TaskReceipts};
 use catharsis_core::status::ItemStatus;
@@ -15,9 +17,9 @@ use catharsis_core::task::TaskKind;
 use catharsis_registry::snapshot::DomainEntry;
 use catharsis_tcapi::cdn::{
     self, BriefDomain, CacheNode, DescribeCacheNodesResponse, DescribePurgeQuotaResponse,
-    DescribePurgeReceiptsResponse, DescribePurgeTasksResponse, DescribePushQuotaResponse, Disable, FlushType,
-    NodeReceipt, Origin, Product, PurgeArea, PurgeTask, PurgeType, Quota, Readonly, RefusedItem, ServiceType, TaskArea,
-    TaskStatus,
+    DescribePurgeReceiptsResponse, DescribePurgeTasksResponse, DescribePushQuotaResponse, DescribePushTasksResponse,
+    Disable, FlushType, NodeReceipt, Origin, Product, PurgeArea, PurgeTask, PurgeType, PushTask, Quota, Readonly,
+    RefusedItem, ServiceType, TaskArea, TaskStatus,
 };
 use catharsis_tcapi::time::format_utc8;
 use sha2::{Digest, Sha256};
@@ -72,6 +74,37 @@ fn quota(report: &QuotaReport, kind: QuotaKind) -> Vec<Quota> {
     Area::ALL.map(of).to_vec()
 }
 
+/// A page of prefetches.
+pub(super) fn pushes(page: PushPage) -> DescribePushTasksResponse {
+    let push_logs = page.rows.into_iter().map(push_row).collect();
+    DescribePushTasksResponse { push_logs, total_count: page.total }
+}
+
+fn push_row(row: PushRow) -> PushTask {
+    PushTask {
+        task_id: row.task.to_string(),
+        url: row.url.into_string(),
+        status: match row.status {
+            PushStatus::Process => cdn::PushStatus::Process,
+            PushStatus::Done => cdn::PushStatus::Done,
+            PushStatus::Fail => cdn::PushStatus::Fail,
+            PushStatus::Invalid => cdn::PushStatus::Invalid,
+        },
+        percent: row.percent.into(),
+        create_time: create_time(row.accepted_at),
+        area: task_area(row.areas),
+        update_time: row.updated_at.map(create_time),
+    }
+}
+
+const fn task_area(areas: AreaSet) -> TaskArea {
+    match areas {
+        AreaSet::One(Area::Mainland) => TaskArea::Mainland,
+        AreaSet::One(Area::Overseas) => TaskArea::Overseas,
+        AreaSet::Global => TaskArea::Global,
+    }
+}
+
 /// A domain, with the status that it has at this moment.
 pub(super) fn domain(entry: &DomainEntry, status: DomainStatus) -> BriefDomain {
     let record = &entry.record;
@@ -104,11 +137,7 @@ pub(super) fn domain(entry: &DomainEntry, status: DomainStatus) -> BriefDomain {
             | DomainStatus::Rejected
             | DomainStatus::Closing => Disable::Normal,
         },
-        area: match entry.areas {
-            AreaSet::One(Area::Mainland) => TaskArea::Mainland,
-            AreaSet::One(Area::Overseas) => TaskArea::Overseas,
-            AreaSet::Global => TaskArea::Global,
-        },
+        area: task_area(entry.areas),
         readonly: match (status, entry.areas) {
             (DomainStatus::Locked, AreaSet::One(Area::Mainland)) => Readonly::Mainland,
             (DomainStatus::Locked, AreaSet::One(Area::Overseas)) => Readonly::Overseas,

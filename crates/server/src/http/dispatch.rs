@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use catharsis_core::ports::Clock;
+use catharsis_core::push::service::PushService;
 use catharsis_core::service::PurgeService;
 use catharsis_registry::Registry;
 use catharsis_tcapi::call::{Call, Language};
@@ -52,6 +53,8 @@ impl std::fmt::Debug for Api {
 pub struct Backend {
     /// The purge service.
     pub service: Arc<PurgeService>,
+    /// The prefetch service.
+    pub pushes: Arc<PushService>,
     /// Accounts, keys, policies, domains.
     pub registry: Arc<Registry>,
     /// How far each edge knows the domains.
@@ -76,9 +79,9 @@ impl Api {
     /// When that file cannot be used.
     pub fn new(backend: Backend, clock: Arc<dyn Clock>, api: &ApiSection, rates: &Path) -> std::io::Result<Self> {
         let unsigned = if api.unsigned_payload { UnsignedPayload::Accept } else { UnsignedPayload::Refuse };
-        let Backend { service, registry, distribution, events } = backend;
+        let Backend { service, pushes, registry, distribution, events } = backend;
         Ok(Self {
-            parts: Parts { service, registry, distribution, events },
+            parts: Parts { service, pushes, registry, distribution, events },
             rates: Rates::open(rates, Arc::clone(&clock))?,
             clock,
             bodies: BodyBudget::new(api.body_memory.as_usize(), api.body_timeout.0),

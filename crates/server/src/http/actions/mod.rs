@@ -2,6 +2,7 @@
 
 mod domains;
 mod purge;
+mod push;
 mod tasks;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use catharsis_core::account::AccountState;
 use catharsis_core::plan::Caller;
+use catharsis_core::push::service::PushService;
 use catharsis_core::service::PurgeService;
 use catharsis_registry::{Registry, Snapshot};
 use catharsis_tcapi::cdn::{Action, DescribeCacheNodesRequest, Effect, ModifyPurgeFetchTaskStatusRequest, Request};
@@ -25,6 +27,7 @@ use crate::events::Events;
 /// What actions work with.
 pub(super) struct Parts {
     pub(super) service: Arc<PurgeService>,
+    pub(super) pushes: Arc<PushService>,
     pub(super) registry: Arc<Registry>,
     pub(super) distribution: Arc<Distribution>,
     pub(super) events: Arc<Events>,
@@ -56,9 +59,9 @@ pub(super) async fn run(parts: &Parts, call: Checked<'_>) -> Answer {
     match call.action {
         Action::PurgeUrlsCache => purge::urls(parts, call).await,
         Action::PurgePathCache => purge::paths(parts, call).await,
-        Action::PushUrlsCache => Err(no_prefetch()),
+        Action::PushUrlsCache => push::urls(parts, call).await,
         Action::DescribePurgeTasks => tasks::purges(parts, call).await,
-        Action::DescribePushTasks => Err(no_prefetch()),
+        Action::DescribePushTasks => push::tasks(parts, call).await,
         Action::DescribePurgeQuota => tasks::purge_quota(parts, call).await,
         Action::DescribePushQuota => tasks::push_quota(parts, call).await,
         Action::DescribePurgeReceipts => tasks::receipts(parts, call).await,
@@ -84,11 +87,6 @@ fn activated(call: &Checked<'_>) -> Result<(), WireError> {
         (AccountState::Active | AccountState::Isolated, Effect::Changes) | (_, Effect::Reads) => Ok(()),
         (_, Effect::Changes) => Err(errors::account_state(state, call.action)),
     }
-}
-
-/// Until the engine for it is merged.
-fn no_prefetch() -> WireError {
-    WireError::new(ErrorCode::UnsupportedOperation, "Prefetching is not offered by this version.")
 }
 
 /// The report of the vendor's scheduler plug-in about a task that it ran. There is no such scheduler here, so there
