@@ -198,10 +198,14 @@ impl Lane {
         let left = self.pusher.deadline.saturating_sub(open.accepted_at.until(self.pusher.clock.wall()));
         let until = self.pusher.clock.tick().after(left);
         let mut attempts = 0;
-        // What is dropped at the deadline is an answer that came too late, or never.
-        let (end, links) = tokio::select! {
-            ended = self.attempt(&open, &mut attempts) => ended,
-            () = self.pusher.clock.sleep_until(until) => (self.overdue(&open), Vec::new()),
+        let (end, links) = if left.is_zero() {
+            (self.overdue(&open), Vec::new())
+        } else {
+            // What is dropped at the deadline is an answer that came too late, or never.
+            tokio::select! {
+                ended = self.attempt(&open, &mut attempts) => ended,
+                () = self.pusher.clock.sleep_until(until) => (self.overdue(&open), Vec::new()),
+            }
         };
         self.keep(open, end, attempts, links).await;
     }
