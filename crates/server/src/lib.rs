@@ -6,6 +6,7 @@
 //!
 //! Invariant: only [`assemble`] names concrete adapters.
 
+pub mod admin;
 pub mod assemble;
 pub mod config;
 pub mod domains;

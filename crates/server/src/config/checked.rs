@@ -23,8 +23,8 @@ use catharsis_registry::change::{Seed, SeedAccount, SeedDomain, SeedKey};
 
 use super::nodes::NodeAreaName;
 use super::{
-    AccountSection, AreaName, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection, JoinName, KeySection,
-    KindName, LimitsSection, NodeSection, Secret, Span, TierName, api,
+    AccountSection, AreaName, CheckedAdmin, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection,
+    JoinName, KeySection, KindName, LimitsSection, NodeSection, Secret, Span, TierName, api,
 };
 use crate::http::Tls;
 
@@ -39,6 +39,8 @@ pub struct Checked {
     pub topology: Topology,
     /// How each node is reached, by its name.
     pub nodes: HashMap<NodeId, CheckedNode>,
+    /// The admin API, where there is one.
+    pub admin: Option<CheckedAdmin>,
     /// The tokens of the edges that run here, in the order of the sections.
     pub edge_tokens: Vec<Option<Secret>>,
     /// The certificate of the API, if it is to have one.
@@ -56,15 +58,15 @@ pub struct CheckedNode {
     pub token: Option<Secret>,
 }
 
-struct Problems(Vec<String>);
+pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    fn add(&mut self, text: impl Into<String>) {
+    pub(super) fn add(&mut self, text: impl Into<String>) {
         self.0.push(text.into());
     }
 
     /// Keeps the value, or the problem under the section's path.
-    fn keep<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+    pub(super) fn keep<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.add(format!("{path}: {error}"))).ok()
     }
 }
@@ -80,6 +82,7 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let seed = check_accounts(&config.accounts, &mut problems);
     check_domains(&seed, &mut problems);
     let (topology, nodes) = check_nodes(&config.nodes, &mut problems);
+    let admin = config.admin.as_ref().and_then(|section| super::admin::check(section, &mut problems));
     let edge_tokens = config.edges.iter().map(|edge| check_edge(edge, &mut problems)).collect();
     match topology {
         Some(topology) if problems.0.is_empty() => Ok(Checked {
@@ -87,6 +90,7 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
             defaults: defaults(&config.limits),
             topology,
             nodes,
+            admin,
             edge_tokens,
             tls: tls.map(Arc::new),
         }),
@@ -105,6 +109,9 @@ fn check_roles(config: &Config, problems: &mut Problems) {
     }
     if config.api.is_none() && !(config.accounts.is_empty() && config.nodes.is_empty()) {
         problems.add("[[account]] and [[node]] mean nothing without [api]");
+    }
+    if config.api.is_none() && config.admin.is_some() {
+        problems.add("[admin]: it manages nothing without [api]");
     }
     let limits = &config.limits;
     let batches = [
@@ -229,7 +236,7 @@ fn key_secret(section: &KeySection) -> Result<Secret, String> {
 }
 
 /// A secret given in the file or in a file of its own; never both.
-fn one_secret(inline: Option<&Secret>, file: Option<&Path>, name: &str) -> Result<Option<Secret>, String> {
+pub(super) fn one_secret(inline: Option<&Secret>, file: Option<&Path>, name: &str) -> Result<Option<Secret>, String> {
     let secret = match (inline, file) {
         (Some(_), Some(_)) => return Err(format!("write {name} or {name}_file, not both")),
         (Some(secret), None) => secret.clone(),

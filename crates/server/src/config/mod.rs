@@ -7,6 +7,7 @@
 //! Invariant: unknown keys are refused, and all problems that can be found are reported at once.
 
 mod accounts;
+mod admin;
 mod api;
 mod checked;
 mod nodes;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, KeySection};
+pub use admin::{AdminSection, CheckedAdmin, RemoteName};
 pub use api::ApiSection;
 pub use checked::{Checked, CheckedNode};
 pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
@@ -33,6 +35,8 @@ pub struct Config {
     pub api: Option<ApiSection>,
     /// Where tasks are kept. Needed with `[api]`.
     pub store: Option<StoreSection>,
+    /// The admin API. Absent: no such listener.
+    pub admin: Option<AdminSection>,
     /// Health, readiness and metrics.
     #[serde(default)]
     pub ops: OpsSection,

@@ -168,6 +168,7 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
     Config {
         api: Some(ApiSection::on(api)),
         store: Some(StoreSection::at(store)),
+        admin: None,
         ops: OpsSection { listen: Some(ops) },
         relay: RelaySection::default(),
         push: PushSection::default(),
