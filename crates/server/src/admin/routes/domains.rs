@@ -1,6 +1,5 @@
 //! Acceleration domains of any account.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use axum::extract::State;
@@ -10,6 +9,8 @@ use catharsis_core::task::AccountId;
 use catharsis_registry::change::NewDomain;
 use catharsis_registry::record::OriginRecord;
 use catharsis_registry::snapshot::DomainEntry;
+use catharsis_tcapi::cdn::{OriginAddress, OriginHost, OriginType, PullProtocol, ServiceType};
+use catharsis_tcapi::limits::MAX_ORIGINS;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,9 +19,6 @@ use crate::admin::answer::{Changed, Told, rfc3339};
 use crate::admin::error::Refusal;
 use crate::admin::extract::{Asked, Fields, NoFields, Page, Segments};
 use crate::admin::words::{AreasName, StatusName};
-
-/// Addresses of one origin; the contract's number.
-const ORIGINS_MAX: usize = 64;
 
 /// An acceleration domain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,40 +84,20 @@ pub(super) struct DomainFields {
     /// A host name, or `*.` and a host name for all hosts below it; at most 81 characters.
     name: String,
     area: AreasName,
-    /// Default `web`.
-    service_type: Option<ServiceName>,
+    /// `web` (default), `download`, `media`, `hybrid` or `dynamic`.
+    #[schema(value_type = Option<String>)]
+    service_type: Option<ServiceType>,
     /// Each `host[:port[:weight]]`, the weight from 1 to 100; 1 to 64 of them. Absent: edges fetch it as their own
     /// configuration says.
     origins: Option<Vec<String>>,
-    /// The contract's word for the kinds of address; absent: that of `Origins`.
-    origin_type: Option<String>,
+    /// The contract's word for the kinds of address, such as `domain` or `ip_domain`; absent: that of `Origins`.
+    #[schema(value_type = Option<String>)]
+    origin_type: Option<OriginType>,
     /// The `Host` that is sent to the origin; absent: that of the request.
     server_name: Option<String>,
-    /// Default `http`.
-    pull_protocol: Option<ProtocolName>,
-}
-
-/// What a domain serves, by the contract's words.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum ServiceName {
-    Web,
-    Download,
-    Media,
-    Hybrid,
-    Dynamic,
-}
-
-/// How an origin is asked.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum ProtocolName {
-    /// HTTP always.
-    Http,
-    /// HTTPS always.
-    Https,
-    /// As the client asked.
-    Follow,
+    /// `http` (default), `https` or `follow` (as the client asked).
+    #[schema(value_type = Option<String>)]
+    pull_protocol: Option<PullProtocol>,
 }
 
 /// What is to be set.
@@ -129,35 +107,13 @@ pub(super) struct SetStatus {
     status: StatusName,
 }
 
-impl ServiceName {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Web => "web",
-            Self::Download => "download",
-            Self::Media => "media",
-            Self::Hybrid => "hybrid",
-            Self::Dynamic => "dynamic",
-        }
-    }
-}
-
-impl ProtocolName {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-            Self::Follow => "follow",
-        }
-    }
-}
-
 impl DomainFields {
     fn domain(self, account: u64) -> Result<NewDomain, Refusal> {
         Ok(NewDomain {
             account: AccountId(account),
             name: DomainName::parse(&self.name).map_err(|why| Refusal::invalid("Name", why))?,
             areas: self.area.into(),
-            service_type: self.service_type.unwrap_or(ServiceName::Web).as_str().to_owned(),
+            service_type: self.service_type.unwrap_or(ServiceType::Web).as_str().to_owned(),
             project_id: 0,
             origin: self.origin()?,
         })
@@ -170,93 +126,49 @@ impl DomainFields {
                 _ => Err(Refusal::invalid("Origins", "the other fields of an origin need it")),
             };
         };
-        if !(1..=ORIGINS_MAX).contains(&origins.len()) {
-            return Err(Refusal::invalid("Origins", format!("it must have 1 to {ORIGINS_MAX} addresses")));
+        if !(1..=MAX_ORIGINS).contains(&origins.len()) {
+            return Err(Refusal::invalid("Origins", format!("it must have 1 to {MAX_ORIGINS} addresses")));
         }
-        let mut kinds = [false; KINDS.len()];
+        let mut kinds = Vec::new();
         for (index, text) in origins.iter().enumerate() {
-            let kind = kind_of(text).ok_or_else(|| {
-                Refusal::invalid(&format!("Origins.{index}"), "it must be host[:port[:weight]], IPv6 in brackets")
-            })?;
-            kinds[kind as usize] = true;
+            let wrong = || Refusal::invalid(&format!("Origins.{index}"), "it must be host[:port[:weight]]");
+            kinds.push(kind_of(text).ok_or_else(wrong)?);
         }
+        let origin_type = match self.origin_type {
+            Some(given) => Some(given).filter(|given| kinds.iter().all(|kind| allows(*given, kind))),
+            None => type_of(&kinds),
+        };
+        let wrong = || Refusal::invalid("OriginType", "it has no place for some of the Origins");
+        let origin_type = origin_type.ok_or_else(wrong)?.as_str().to_owned();
         if let Some(name) = &self.server_name {
             HostName::parse(name).map_err(|why| Refusal::invalid("ServerName", why))?;
         }
-        let there = KINDS.iter().zip(kinds).filter(|(_, there)| *there).map(|(name, _)| *name);
-        let there: Vec<&str> = there.collect();
-        Ok(Some(OriginRecord {
-            origin_type: origin_type(self.origin_type, &there)?,
-            origins,
-            server_name: self.server_name,
-            pull_protocol: self.pull_protocol.unwrap_or(ProtocolName::Http).as_str().to_owned(),
-        }))
+        let pull_protocol = self.pull_protocol.unwrap_or(PullProtocol::Http).as_str().to_owned();
+        Ok(Some(OriginRecord { origins, origin_type, server_name: self.server_name, pull_protocol }))
     }
 }
 
-/// The kinds of address, in the contract's order within an `OriginType`.
-const KINDS: [&str; 3] = ["ip", "ipv6", "domain"];
-
-#[derive(Clone, Copy)]
-enum AddressKind {
-    V4,
-    V6,
-    Name,
+/// The kind of an address, by its part of an [`OriginType`]'s name; `None` for a text that is no address.
+fn kind_of(text: &str) -> Option<&'static str> {
+    Some(match OriginAddress::parse(text)?.host {
+        OriginHost::V4(_) => "ip",
+        OriginHost::V6(_) => "ipv6",
+        OriginHost::Name(_) => "domain",
+    })
 }
 
-/// The kind of an address; `None` for a text that is none.
-fn kind_of(text: &str) -> Option<AddressKind> {
-    if text.parse::<Ipv6Addr>().is_ok() {
-        return Some(AddressKind::V6);
-    }
-    let (host, rest) = match text.strip_prefix('[') {
-        Some(inner) => inner.split_once(']')?,
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
-    };
-    let mut numbers = rest.split(':');
-    let bounded = |number: Option<&str>, most: u16| match number {
-        None => true,
-        Some(digits) => {
-            digits.bytes().all(|byte| byte.is_ascii_digit())
-                && digits.parse().is_ok_and(|it: u16| (1..=most).contains(&it))
-        }
-    };
-    // What stands before the first colon is nothing.
-    let fits = numbers.next() == Some("")
-        && bounded(numbers.next(), u16::MAX)
-        && bounded(numbers.next(), 100)
-        && numbers.next().is_none();
-    let kind = match (text.starts_with('['), host.parse::<IpAddr>()) {
-        (true, Ok(IpAddr::V6(_))) => AddressKind::V6,
-        (true, _) => return None,
-        (false, Ok(IpAddr::V4(_))) => AddressKind::V4,
-        (false, _) if host.parse::<Ipv4Addr>().is_err() && HostName::parse(host).is_ok() => AddressKind::Name,
-        (false, _) => return None,
-    };
-    fits.then_some(kind)
+/// Whether a type of origin has a place for a kind of address; `domainv6` is names too.
+fn allows(origin_type: OriginType, kind: &str) -> bool {
+    origin_type.as_str().split('_').any(|part| part == kind || (part == "domainv6" && kind == "domain"))
 }
 
-/// The contract's word for these kinds; a word that is given must name them all.
-fn origin_type(given: Option<String>, there: &[&str]) -> Result<String, Refusal> {
-    const WORDS: [&str; 4] = ["ip", "ipv6", "domain", "domainv6"];
-    let Some(given) = given else { return Ok(there.join("_")) };
-    let parts: Vec<&str> = given.split('_').collect();
-    // Each kind once and in this order, as the contract writes its mixtures.
-    let places: Vec<_> = parts.iter().map(|part| WORDS.iter().position(|word| word == part)).collect();
-    let is_word = places.iter().all(Option::is_some) && places.is_sorted_by(|one, next| one < next);
-    let names = |kind: &&str| parts.contains(kind) || (*kind == "domain" && parts.contains(&"domainv6"));
-    if !is_word {
-        return Err(Refusal::invalid(
-            "OriginType",
-            "it must be of ip, ipv6, domain and domainv6, joined by `_` in this order",
-        ));
-    }
-    match there.iter().find(|kind| !names(kind)) {
-        Some(kind) => {
-            Err(Refusal::invalid("OriginType", format!("it does not name `{kind}`, of which there is an address")))
-        }
-        None => Ok(given),
-    }
+/// The type that names these kinds and no others.
+fn type_of(kinds: &[&str]) -> Option<OriginType> {
+    let fits = |it: &&OriginType| {
+        let parts: Vec<&str> = it.as_str().split('_').collect();
+        parts.iter().all(|part| kinds.contains(part)) && kinds.iter().all(|kind| parts.contains(kind))
+    };
+    OriginType::ALL.iter().find(fits).copied()
 }
 
 fn told(entry: &DomainEntry) -> Domain {
