@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use catharsis_tcapi::envelope::RequestId;
-use http::header::{CACHE_CONTROL, HeaderName, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, HeaderName, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -145,7 +145,9 @@ async fn render(id: RequestId, mut response: axum::response::Response) -> Respon
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         let mut told = json(response.status(), &refusal.body(id));
         // A wrong method's answer says which are right.
-        told.headers_mut().extend(std::mem::take(response.headers_mut()));
+        if let Some(methods) = response.headers_mut().remove(ALLOW) {
+            told.headers_mut().insert(ALLOW, methods);
+        }
         if refusal.code == Code::Unauthorized {
             told.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -3,6 +3,7 @@
 //! One test program for all of them, since each would link the whole server again. Tests whose name
 //! begins with `whole_` want both cores and run alone (see .config/nextest.toml).
 
+mod admin;
 mod bad_input;
 mod catch_up;
 mod cli;
