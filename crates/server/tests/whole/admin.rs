@@ -187,7 +187,14 @@ async fn description_lists_every_route_and_every_route_is_there() {
         let message = answer.json()["Error"]["Message"].as_str().unwrap_or_default().to_owned();
         assert!(answer.status != 405 && !message.contains("no such path"), "{line}: {answer:?}");
     }
-    // Every reference leads somewhere.
+    // Programs are generated from it: names are unique, and every reference leads somewhere.
+    let paths = description["paths"].as_object().expect("paths");
+    let operations = paths.values().flat_map(|item| item.as_object().into_iter().flatten());
+    let names: BTreeSet<&str> = operations.filter_map(|(_, operation)| operation["operationId"].as_str()).collect();
+    assert_eq!(names.len(), known.len(), "{names:?}");
+    let new = &description["components"]["schemas"]["NewAccount"];
+    assert!(new["properties"]["Uin"].is_object() && new["properties"]["UrlsPerDay"].is_object(), "{new}");
+    assert_eq!(new["additionalProperties"], false);
     let text = description.to_string();
     for part in text.split("\"$ref\":\"#").skip(1) {
         let pointer = part.split('"').next().expect("a text ends");

@@ -7,6 +7,8 @@ use catharsis_registry::Snapshot;
 use catharsis_registry::change::AccountPatch;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use super::{Answer, Shared};
 use crate::admin::answer::{Changed, Told, rfc3339};
@@ -58,8 +60,10 @@ pub(super) struct AccountList {
 pub(super) struct AccountFields {
     /// For people; at most 128 characters.
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     name: Option<String>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     state: Option<StateName>,
     /// URLs in one purge, 1 to 50000.
     #[serde(default, deserialize_with = "nullable")]
@@ -95,8 +99,8 @@ pub(super) struct AccountFields {
     domains_max: Option<Option<u32>>,
 }
 
-/// A new account.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+/// A new account: what can be said of one, and its number.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct NewAccount {
     /// Its number; absent: the next free one.
@@ -104,6 +108,30 @@ pub(super) struct NewAccount {
     uin: Option<u64>,
     #[serde(flatten)]
     fields: AccountFields,
+}
+
+/// Written by hand: two schemas that each refuse what they do not know cannot be joined by `allOf`.
+impl utoipa::PartialSchema for NewAccount {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = <AccountFields as utoipa::PartialSchema>::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+            let number = number.description(Some("Its number; absent: the next free one."));
+            object.properties.insert("Uin".to_owned(), number.build().into());
+            object.description = Some("A new account.".to_owned());
+        }
+        schema
+    }
+}
+
+impl ToSchema for NewAccount {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "NewAccount".into()
+    }
+
+    fn schemas(known: &mut Vec<(String, RefOr<Schema>)>) {
+        AccountFields::schemas(known);
+    }
 }
 
 impl AccountFields {

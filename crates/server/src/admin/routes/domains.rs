@@ -34,24 +34,24 @@ pub(super) struct Domain {
     service_type: String,
     /// The contract's number.
     project_id: i64,
-    /// Where edges fetch it; absent: as their own configuration says.
-    #[serde(flatten)]
-    origin: Option<Origin>,
+    /// Where edges fetch it. Absent with the three below: as their own configuration says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    origins: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    origin_type: Option<String>,
+    /// The `Host` that is sent to the origin; absent: that of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    server_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pull_protocol: Option<String>,
     /// RFC 3339, UTC.
     created_at: String,
     /// RFC 3339, UTC.
     updated_at: String,
-}
-
-/// Where a domain is fetched.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "PascalCase")]
-struct Origin {
-    origins: Vec<String>,
-    origin_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_name: Option<String>,
-    pull_protocol: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -173,12 +173,7 @@ fn type_of(kinds: &[&str]) -> Option<OriginType> {
 
 fn told(entry: &DomainEntry) -> Domain {
     let record = &entry.record;
-    let origin = record.origin.clone().map(|origin| Origin {
-        origins: origin.origins,
-        origin_type: origin.origin_type,
-        server_name: origin.server_name,
-        pull_protocol: origin.pull_protocol,
-    });
+    let origin = record.origin.as_ref();
     Domain {
         name: entry.name.to_string(),
         account: record.account,
@@ -186,7 +181,10 @@ fn told(entry: &DomainEntry) -> Domain {
         status: entry.status.into(),
         service_type: record.service_type.clone(),
         project_id: record.project_id,
-        origin,
+        origins: origin.map(|it| it.origins.clone()),
+        origin_type: origin.map(|it| it.origin_type.clone()),
+        server_name: origin.and_then(|it| it.server_name.clone()),
+        pull_protocol: origin.map(|it| it.pull_protocol.clone()),
         created_at: rfc3339(record.created_at),
         updated_at: rfc3339(record.updated_at),
     }

@@ -96,7 +96,7 @@ pub(super) fn router(admin: Admin) -> axum::Router {
         .routes(routes!(webhooks::show, webhooks::delete))
         .routes(routes!(webhooks::failures))
         .split_for_parts();
-    describe_refusals(&mut description);
+    complete(&mut description);
     let description = serde_json::to_value(description).unwrap_or_default();
     router
         .fallback(|| async { Refusal::new(Code::NotFound, "There is no such path: GET /openapi.json tells all.") })
@@ -106,8 +106,8 @@ pub(super) fn router(admin: Admin) -> axum::Router {
         .with_state(Arc::new(Desk { admin, description }))
 }
 
-/// Every operation may be refused, in one form.
-fn describe_refusals(description: &mut utoipa::openapi::OpenApi) {
+/// Names each operation by its tag too, so that the names are unique, and says how each is refused.
+fn complete(description: &mut utoipa::openapi::OpenApi) {
     use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Failure"))).build();
     let refusal = ResponseBuilder::new()
@@ -118,6 +118,11 @@ fn describe_refusals(description: &mut utoipa::openapi::OpenApi) {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten();
         for operation in operations {
+            let tag = operation.tags.iter().flatten().next();
+            operation.operation_id = operation.operation_id.take().map(|id| match tag {
+                Some(tag) => format!("{tag}_{id}"),
+                None => id,
+            });
             operation.responses.responses.insert("default".to_owned(), refusal.clone().into());
         }
     }

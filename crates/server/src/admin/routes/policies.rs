@@ -9,6 +9,7 @@ use catharsis_registry::snapshot::NamedPolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::{Answer, Shared, known_account};
 use crate::admin::answer::{Changed, Told};
@@ -63,9 +64,15 @@ pub(super) struct AttachedList {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct PolicyFields {
-    /// CAM policy version 2.0: the document, or its text. Kept as it is written; at most 6144 characters without blanks.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = document)]
     document: Box<RawValue>,
+}
+
+fn document() -> Schema {
+    let document = ObjectBuilder::new().schema_type(Type::Object);
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let about = "CAM policy version 2.0: the document, or its text. It is kept as it is written.";
+    OneOfBuilder::new().item(document).item(text).description(Some(about)).into()
 }
 
 impl PolicyFields {
