@@ -37,6 +37,7 @@ use catharsis_edge::protocol::{DomainTable, LogId, ServedDomain};
 use catharsis_registry::Registry;
 use catharsis_registry::vault::Vault;
 
+use crate::admin::{self, Admin};
 use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
 use crate::domains::{Distribution, DomainSink, Publisher};
 use crate::edges;
@@ -129,6 +130,12 @@ async fn start_api(
     let (store, clock) = (Arc::clone(&engine.store), Arc::clone(&engine.relay.clock));
     running.workers.spawn(prune(store, clock, retention, running.stopping.clone()));
 
+    let managed = Admin {
+        registry: Arc::clone(&engine.registry),
+        store: Arc::clone(&engine.relay.store),
+        clock: Arc::clone(&engine.relay.clock),
+    };
+    admin::start(checked.admin.as_ref(), managed, &mut running.doors, running.closing.clone()).await?;
     let Engine { store, registry, distribution, relay, service, pushes } = engine;
     let backend = Backend { service: Arc::clone(&service), pushes, registry, distribution, events: Arc::clone(events) };
     let rates = store_section.rates_path();

@@ -164,3 +164,56 @@ async fn render(id: RequestId, mut response: axum::response::Response) -> Respon
     let bytes = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
     Response::from_parts(parts, Full::new(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::Notify;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::http::{Door, DoorLimits};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn request_that_was_let_in_is_carried_out_even_if_its_caller_leaves() {
+        let [entered, gate, done] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let (inside, hold, finished) = (Arc::clone(&entered), Arc::clone(&gate), Arc::clone(&done));
+        let work = move || async move {
+            inside.notify_one();
+            hold.notified().await;
+            finished.notify_one();
+        };
+        let router = axum::Router::new().route("/", axum::routing::post(work));
+        let handler = AdminDoor::new(router, Credential::new("0123456789abcdef"));
+        // Of one connection at a time, the second is answered only once the first is gone.
+        let limits = DoorLimits { connections_max: 1, ..DoorLimits::USUAL };
+        let door = Door::open(([127, 0, 0, 1], 0).into(), limits).await.expect("a free port");
+        let address = door.address().expect("bound");
+        tokio::spawn(door.serve(Arc::new(handler), CancellationToken::new()));
+
+        let mut leaver = TcpStream::connect(address).await.expect("the door is open");
+        let request =
+            b"POST / HTTP/1.1\r\nhost: a\r\nauthorization: Bearer 0123456789abcdef\r\ncontent-length: 0\r\n\r\n";
+        leaver.write_all(request).await.expect("it reads");
+        tokio::time::timeout(PATIENCE, entered.notified()).await.expect("the request is let in");
+        // A reset, not a half-close, after which the answer would still be wanted.
+        leaver.set_zero_linger().expect("a socket");
+        drop(leaver);
+        let mut next = TcpStream::connect(address).await.expect("the door is open");
+        next.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it reads");
+        let mut start = [0; 12];
+        tokio::time::timeout(PATIENCE, next.read_exact(&mut start))
+            .await
+            .expect("the first is gone")
+            .expect("an answer");
+        assert_eq!(&start, b"HTTP/1.1 401");
+
+        gate.notify_one();
+        tokio::time::timeout(PATIENCE, done.notified()).await.expect("it is carried out");
+    }
+}

@@ -49,16 +49,18 @@ impl std::fmt::Debug for Admin {
     }
 }
 
-/// Opens the admin API's listener, and answers among the `doors` until `stop`. Returns where it listens.
+/// Opens the admin API's listener, if the file asks for one, and answers among the `doors` until `stop`.
+/// Returns where it listens.
 ///
 /// # Errors
 /// When the address cannot be bound.
 pub async fn start(
-    config: &CheckedAdmin,
+    config: Option<&CheckedAdmin>,
     admin: Admin,
     doors: &mut JoinSet<()>,
     stop: CancellationToken,
-) -> anyhow::Result<SocketAddr> {
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(config) = config else { return Ok(None) };
     let listen = config.listen;
     let door = match &config.tls {
         None => Door::open(listen, LIMITS).await,
@@ -69,5 +71,5 @@ pub async fn start(
     let handler = AdminDoor::new(routes::router(admin), Credential::new(config.credential.expose()));
     door.announce("admin")?;
     doors.spawn(door.serve(Arc::new(handler), stop));
-    Ok(address)
+    Ok(Some(address))
 }

@@ -34,6 +34,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::{Setup, free_address};
+
 const TOKEN: &str = "operator-4815162342";
 
 /// Every route, as the CLI and other programs know it.
@@ -114,8 +116,8 @@ impl Door {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = CheckedAdmin { listen, credential: Secret::new(TOKEN.to_owned()), tls: None };
         let mut doors = JoinSet::new();
-        let address = admin::start(&config, admin.clone(), &mut doors, CancellationToken::new()).await;
-        Self { address: address.expect("a free port"), admin, _doors: doors }
+        let address = admin::start(Some(&config), admin.clone(), &mut doors, CancellationToken::new()).await;
+        Self { address: address.expect("a free port").expect("a listener"), admin, _doors: doors }
     }
 
     async fn send<B>(&self, request: Request<B>) -> Answer
@@ -668,4 +670,50 @@ impl hyper::body::Body for OneFrame {
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
         Poll::Ready(self.0.take().map(|bytes| Ok(hyper::body::Frame::data(bytes))))
     }
+}
+
+#[tokio::test]
+async fn whole_operator_makes_a_caller_whose_key_works_until_it_is_disabled() {
+    let listen = free_address();
+    let setup = Setup::new().section(&format!("[admin]\nlisten = \"{listen}\"\ntoken = \"{TOKEN}\""));
+    let server = setup.start();
+    let run = async |arguments: &[&str], key: [&str; 2]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_catharsis"));
+        command.args(arguments).env("CATHARSIS_ADMIN", format!("http://{listen}")).env("CATHARSIS_ADMIN_TOKEN", TOKEN);
+        command.env("CATHARSIS_ENDPOINT", format!("http://{}", server.api));
+        command.env("TENCENTCLOUD_SECRET_ID", key[0]).env("TENCENTCLOUD_SECRET_KEY", key[1]);
+        let output = command.output().await.expect("the binary was built");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code(), told, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let done = async |arguments: &[&str]| {
+        let (status, told, complaint) = run(&[arguments, &["--json"]].concat(), ["", ""]).await;
+        assert_eq!(status, Some(0), "{arguments:?}: {complaint}");
+        told
+    };
+    let account = done(&["account", "create", "acme"]).await["Uin"].to_string();
+    done(&["domain", "create", &account, "www.acme.test", "--area", "global"]).await;
+    let user = done(&["user", "create", &account, "ci"]).await["Uin"].to_string();
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let resource = format!("qcs::cdn::uin/{account}:domain/www.acme.test");
+    let statement = json!({ "effect": "allow", "action": "cdn:PurgeUrlsCache", "resource": resource });
+    write!(file, "{}", json!({ "version": "2.0", "statement": [statement] })).expect("it is writable");
+    done(&["policy", "put", &account, "purge", "--file", file.path().to_str().expect("plain")]).await;
+    let pair = done(&["key", "create", &user]).await;
+    let [id, secret] = [&pair["SecretId"], &pair["SecretKey"]].map(|it| it.as_str().expect("a text").to_owned());
+    let purge = ["purge", "http://www.acme.test/", "--json"];
+
+    let (status, told, _) = run(&purge, [&id, &secret]).await;
+    assert_eq!((status, &told["Error"]["Code"]), (Some(3), &json!("UnauthorizedOperation.CdnCamUnauthorized")));
+    done(&["policy", "attach", "purge", "--user", &user]).await;
+    let (status, told, complaint) = run(&purge, [&id, &secret]).await;
+    assert_eq!(status, Some(0), "{told} {complaint}");
+    let quota = done(&["quota", "show", &account]).await.to_string();
+    assert!(quota.contains("\"Used\":1"), "{quota}");
+    done(&["key", "disable", &id]).await;
+    let (status, told, _) = run(&purge, [&id, &secret]).await;
+    assert!(
+        status == Some(3) && told["Error"]["Code"].as_str().is_some_and(|it| it.starts_with("AuthFailure")),
+        "{told}"
+    );
 }
