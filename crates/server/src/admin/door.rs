@@ -169,6 +169,7 @@ async fn render(id: RequestId, mut response: axum::response::Response) -> Respon
 mod tests {
     use std::sync::Arc;
 
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::Notify;
@@ -196,14 +197,17 @@ mod tests {
         let address = door.address().expect("bound");
         tokio::spawn(door.serve(Arc::new(handler), CancellationToken::new()));
 
-        let mut leaver = TcpStream::connect(address).await.expect("the door is open");
-        let request =
-            b"POST / HTTP/1.1\r\nhost: a\r\nauthorization: Bearer 0123456789abcdef\r\ncontent-length: 0\r\n\r\n";
-        leaver.write_all(request).await.expect("it reads");
+        // HTTP/2: on HTTP/1 a caller that is gone is noticed only when it is answered.
+        let stream = TcpStream::connect(address).await.expect("the door is open");
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (mut leaver, connection) = handshake.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = Request::post("http://a/").header("authorization", "Bearer 0123456789abcdef");
+        let request = request.body(Full::<Bytes>::default()).expect("a request");
+        let asked = tokio::spawn(async move { leaver.send_request(request).await });
         tokio::time::timeout(PATIENCE, entered.notified()).await.expect("the request is let in");
-        // A reset, not a half-close, after which the answer would still be wanted.
-        leaver.set_zero_linger().expect("a socket");
-        drop(leaver);
+        asked.abort();
+        connection.abort();
         let mut next = TcpStream::connect(address).await.expect("the door is open");
         next.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it reads");
         let mut start = [0; 12];
