@@ -27,6 +27,7 @@ pub mod task;
 pub mod topology;
 
 pub mod batch;
+pub mod notify;
 pub mod plan;
 pub mod progress;
 pub mod retry;
