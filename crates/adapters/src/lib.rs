@@ -12,3 +12,4 @@ pub mod fetch;
 pub mod log;
 pub mod purger;
 pub mod store;
+pub mod webhook;
