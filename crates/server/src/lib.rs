@@ -16,3 +16,4 @@ pub mod http;
 pub mod logging;
 mod pushes;
 pub mod quickstart;
+pub mod webhooks;

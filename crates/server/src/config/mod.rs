@@ -13,6 +13,7 @@ mod checked;
 mod nodes;
 mod push;
 mod units;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use checked::{Checked, CheckedNode};
 pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
 pub use push::PushSection;
 pub use units::{Secret, Size, Span};
+pub use webhooks::WebhooksSection;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -49,6 +51,9 @@ pub struct Config {
     /// What callers may do.
     #[serde(default)]
     pub limits: LimitsSection,
+    /// How endpoints are told that tasks have ended.
+    #[serde(default)]
+    pub webhooks: WebhooksSection,
     /// What is logged.
     #[serde(default)]
     pub log: LogSection,

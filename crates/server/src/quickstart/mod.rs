@@ -173,6 +173,7 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         relay: RelaySection::default(),
         push: PushSection::default(),
         limits: LimitsSection::default(),
+        webhooks: Default::default(),
         log: LogSection::default(),
         accounts: vec![AccountSection {
             uin: UIN,
