@@ -6,17 +6,19 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
 use catharsis_core::account::Limits;
 use catharsis_core::area::Area;
+use catharsis_core::clock::{Tick, UnixMillis};
 use catharsis_core::domain::Directory;
 use catharsis_core::limits::FAIL_AFTER;
 use catharsis_core::notice::Undelivered;
 use catharsis_core::plan::{Caller, Plan, Purge};
-use catharsis_core::receipt::{Outcome, Refusal};
+use catharsis_core::receipt::{Outcome, Refusal, Unreachable};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{TaskId, TaskKind};
 use catharsis_registry::Defaults;
@@ -30,10 +32,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::config::Span;
@@ -95,6 +99,10 @@ impl Drop for Receiver {
 impl Receiver {
     /// Answers with these statuses, one after the other; the last one repeats.
     async fn start(statuses: &'static [u16]) -> Self {
+        Self::listen(statuses, None).await
+    }
+
+    async fn listen(statuses: &'static [u16], tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (sender, received) = mpsc::channel(1_000);
@@ -102,13 +110,19 @@ impl Receiver {
             let mut connections = JoinSet::new();
             let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
             while let Ok((stream, _)) = listener.accept().await {
-                let (sender, count) = (sender.clone(), Arc::clone(&count));
+                let (sender, count, tls) = (sender.clone(), Arc::clone(&count), tls.clone());
                 let service = service_fn(move |request| {
                     let place = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     receive(request, sender.clone(), statuses[place.min(statuses.len() - 1)])
                 });
                 connections.spawn(async move {
                     let http = hyper::server::conn::http1::Builder::new();
+                    let Some(tls) = tls else {
+                        let _ended = http.serve_connection(TokioIo::new(stream), service).await;
+                        return;
+                    };
+                    // A client that does not trust the certificate ends the handshake.
+                    let Ok(stream) = tls.accept(stream).await else { return };
                     let _ended = http.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -227,13 +241,40 @@ async fn round(courier: &mut Courier) {
     within("the end of the messages", async { while courier.land().await.is_some() {} }).await;
 }
 
+/// A clock on which the time of the next look never comes: only what happens wakes.
+#[derive(Debug)]
+struct Standing(SimClock);
+
+#[async_trait]
+impl Clock for Standing {
+    fn wall(&self) -> UnixMillis {
+        self.0.wall()
+    }
+
+    fn tick(&self) -> Tick {
+        self.0.tick()
+    }
+
+    async fn sleep_until(&self, until: Tick) {
+        if until.since(self.0.tick()) > LOOK_EVERY / 2 {
+            std::future::pending::<()>().await;
+        }
+        self.0.sleep_until(until).await;
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+}
+
 #[tokio::test]
 async fn endpoint_is_told_as_soon_as_the_task_is_done() {
     let town = Town::new().await;
     let mut receiver = Receiver::start(&[204]).await;
     let secret = town.endpoint("ops", &receiver.url()).await;
     let (mut workers, stop) = (JoinSet::new(), CancellationToken::new());
-    start(&mut workers, town.parts.clone(), &section(), stop.clone()).expect("no file is read");
+    let parts = Webhooks { clock: Arc::new(Standing(town.world.clock.clone())), ..town.parts.clone() };
+    start(&mut workers, parts, &section(), stop.clone()).expect("no file is read");
     let task = town.purge(&["ops"]).await;
     let message = receiver.next().await;
     assert!(message.is_signed_with(&secret));
@@ -249,16 +290,59 @@ async fn endpoint_is_told_as_soon_as_the_task_is_done() {
 }
 
 #[tokio::test]
-async fn task_that_is_under_way_is_not_told() {
+async fn task_that_fails_by_time_is_told_then_and_not_again_when_it_is_done_after_all() {
     let town = Town::new().await;
-    let receiver = Receiver::start(&[204]).await;
+    let mut receiver = Receiver::start(&[204]).await;
     town.endpoint("ops", &receiver.url()).await;
-    let never = Outcome::Unreachable(catharsis_core::receipt::Unreachable::Timeout);
-    town.world.cache(&plans::name("n1")).follow(move |_| Act::says(never.clone()));
+    let node = &town.world.nodes[0];
+    town.world.cache(&node.id).down(Unreachable::Timeout);
     purge(&town.parts.service, &["ops"]).await;
+    let mut standing = town.server.board.watch(&node.id).expect("a node on the board");
+    let troubled = standing.wait_for(|standing| standing.trouble.is_some());
+    within("trouble", troubled).await.expect("the board lives");
     let mut courier = town.courier(section());
-    assert_eq!(courier.look().await, Haste::Soon);
-    assert!(courier.land().await.is_none(), "nothing is sent");
+    round(&mut courier).await;
+    assert!(receiver.received.try_recv().is_err(), "it is under way");
+
+    town.world.clock.jump(FAIL_AFTER.as_millis().try_into().expect("minutes"));
+    town.world.clock.jump(1);
+    round(&mut courier).await;
+    let json = receiver.next().await.json();
+    assert_eq!((&json["type"], &json["data"]["Status"]), (&"purge.failed".into(), &"fail".into()));
+    assert_eq!(json["data"]["Nodes"][0]["Pending"], 1);
+    assert_eq!(json["data"]["Nodes"][0]["Trouble"], "no answer in time");
+
+    town.world.cache(&node.id).up();
+    within("the purge", town.server.settled(node)).await;
+    round(&mut courier).await;
+    assert!(receiver.received.try_recv().is_err(), "it was told");
+}
+
+#[tokio::test]
+async fn certificate_of_an_endpoint_is_verified() {
+    let town = Town::new().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = folder.path().join("ca.pem");
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    std::fs::write(&ca_file, made.cert.pem()).expect("a file");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|tls| tls.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key));
+    let tls = TlsAcceptor::from(Arc::new(tls.expect("they fit")));
+    let mut receiver = Receiver::listen(&[200], Some(tls)).await;
+    let url = receiver.url().replace("http://", "https://");
+    town.endpoint("ops", &url).await;
+    town.purge(&["ops"]).await;
+    round(&mut town.courier(section())).await;
+    let [refused] = &town.undelivered("ops").await[..] else { panic!("one is listed") };
+    assert!(refused.why.contains("certificate"), "{}", refused.why);
+    assert!(receiver.received.try_recv().is_err(), "nothing is said to a stranger");
+
+    town.world.clock.jump(7_000);
+    round(&mut town.courier(WebhooksSection { ca_file: Some(ca_file), ..section() })).await;
+    assert_eq!(receiver.next().await.json()["type"], "purge.done");
 }
 
 #[tokio::test]
