@@ -241,9 +241,10 @@ async fn round(courier: &mut Courier) {
     within("the end of the messages", async { while courier.land().await.is_some() {} }).await;
 }
 
-/// A clock on which the time of the next look never comes: only what happens wakes.
+/// A clock on which the time of the next look never comes, so that only what happens wakes; it tells when
+/// somebody waits for that time.
 #[derive(Debug)]
-struct Standing(SimClock);
+struct Standing(SimClock, Arc<Notify>);
 
 #[async_trait]
 impl Clock for Standing {
@@ -257,6 +258,7 @@ impl Clock for Standing {
 
     async fn sleep_until(&self, until: Tick) {
         if until.since(self.0.tick()) > LOOK_EVERY / 2 {
+            self.1.notify_one();
             std::future::pending::<()>().await;
         }
         self.0.sleep_until(until).await;
@@ -273,8 +275,11 @@ async fn endpoint_is_told_as_soon_as_the_task_is_done() {
     let mut receiver = Receiver::start(&[204]).await;
     let secret = town.endpoint("ops", &receiver.url()).await;
     let (mut workers, stop) = (JoinSet::new(), CancellationToken::new());
-    let parts = Webhooks { clock: Arc::new(Standing(town.world.clock.clone())), ..town.parts.clone() };
+    let waits = Arc::new(Notify::new());
+    let clock = Arc::new(Standing(town.world.clock.clone(), Arc::clone(&waits)));
+    let parts = Webhooks { clock, ..town.parts.clone() };
     start(&mut workers, parts, &section(), stop.clone()).expect("no file is read");
+    within("the first look", waits.notified()).await;
     let task = town.purge(&["ops"]).await;
     let message = receiver.next().await;
     assert!(message.is_signed_with(&secret));
