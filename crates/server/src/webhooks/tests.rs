@@ -169,9 +169,9 @@ impl Town {
         let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
         let log = Arc::new(world.log.clone());
         let board = Arc::clone(&server.board);
-        let service =
-            PurgeService::new(Arc::clone(&store), log, Arc::clone(&clock), board, Directory::default(), FAIL_AFTER);
-        service.set_directory(server.service.directory());
+        let directory = server.service.directory();
+        let newest = Arc::new(move || Arc::clone(&directory));
+        let service = PurgeService::new(Arc::clone(&store), log, Arc::clone(&clock), board, newest, FAIL_AFTER);
         let registry = registry(&store, &clock).await;
         let board = Arc::clone(&server.board);
         let parts = Webhooks { store, service: Arc::new(service), board, clock, registry };
@@ -191,8 +191,8 @@ impl Town {
         id
     }
 
-    fn courier(&self, section: WebhooksSection) -> Courier {
-        Courier::new(self.parts.clone(), &section).expect("no file is read")
+    fn courier(&self, section: &WebhooksSection) -> Courier {
+        Courier::new(self.parts.clone(), section).expect("no file is read")
     }
 
     async fn undelivered(&self, endpoint: &str) -> Vec<Undelivered> {
@@ -305,7 +305,7 @@ async fn task_that_fails_by_time_is_told_then_and_not_again_when_it_is_done_afte
     let mut standing = town.server.board.watch(&node.id).expect("a node on the board");
     let troubled = standing.wait_for(|standing| standing.trouble.is_some());
     within("trouble", troubled).await.expect("the board lives");
-    let mut courier = town.courier(section());
+    let mut courier = town.courier(&section());
     round(&mut courier).await;
     assert!(receiver.received.try_recv().is_err(), "it is under way");
 
@@ -340,13 +340,13 @@ async fn certificate_of_an_endpoint_is_verified() {
     let url = receiver.url().replace("http://", "https://");
     town.endpoint("ops", &url).await;
     town.purge(&["ops"]).await;
-    round(&mut town.courier(section())).await;
+    round(&mut town.courier(&section())).await;
     let [refused] = &town.undelivered("ops").await[..] else { panic!("one is listed") };
     assert!(refused.why.contains("certificate"), "{}", refused.why);
     assert!(receiver.received.try_recv().is_err(), "nothing is said to a stranger");
 
     town.world.clock.jump(7_000);
-    round(&mut town.courier(WebhooksSection { ca_file: Some(ca_file), ..section() })).await;
+    round(&mut town.courier(&WebhooksSection { ca_file: Some(ca_file), ..section() })).await;
     assert_eq!(receiver.next().await.json()["type"], "purge.done");
 }
 
@@ -358,7 +358,7 @@ async fn failed_task_is_told_once_with_node_and_reason() {
     let refused = Outcome::Refused(Refusal::Malformed { status: 400 });
     town.world.cache(&plans::name("n1")).follow(move |_| Act::says(refused.clone()));
     town.purge(&["ops"]).await;
-    round(&mut town.courier(section())).await;
+    round(&mut town.courier(&section())).await;
     let json = receiver.next().await.json();
     assert_eq!(json["type"], "purge.failed");
     assert_eq!(json["data"]["Nodes"][0]["Refused"][0]["Url"], "http://a.test/page");
@@ -371,7 +371,7 @@ async fn receiver_that_fails_twice_is_told_a_third_time_under_the_same_id() {
     let mut receiver = Receiver::start(&[500, 500, 200]).await;
     let secret = town.endpoint("ops", &receiver.url()).await;
     town.purge(&["ops"]).await;
-    let mut courier = town.courier(section());
+    let mut courier = town.courier(&section());
     let mut messages = Vec::new();
     for after_seconds in [0, 7, 38] {
         town.world.clock.jump(after_seconds * 1_000);
@@ -399,7 +399,7 @@ async fn reason_is_kept_while_it_is_repeated_and_when_it_is_given_up() {
     town.endpoint("gone", &gone.url()).await;
     town.purge(&["ops", "gone"]).await;
     // Two attempts: the delay after the second is beyond ten seconds.
-    let mut courier = town.courier(WebhooksSection { give_up_after: Span::seconds(10), ..section() });
+    let mut courier = town.courier(&WebhooksSection { give_up_after: Span::seconds(10), ..section() });
     round(&mut courier).await;
     let [repeated] = &town.undelivered("ops").await[..] else { panic!("one is listed") };
     assert_eq!((repeated.notice.attempts, repeated.again.is_some()), (1, true));
@@ -425,7 +425,7 @@ async fn deleted_endpoint_is_given_up_by_that_name() {
     town.endpoint("ops", &receiver.url()).await;
     town.purge(&["ops"]).await;
     town.parts.registry.delete_webhook(ACCOUNT, "ops").await.expect("it is there");
-    round(&mut town.courier(section())).await;
+    round(&mut town.courier(&section())).await;
     let [over] = &town.undelivered("ops").await[..] else { panic!("one is listed") };
     assert_eq!((&*over.why, over.again), ("the endpoint was deleted", None));
     assert!(receiver.received.try_recv().is_err());
@@ -443,7 +443,7 @@ async fn dead_endpoint_does_not_delay_another() {
         purge(&town.parts.service, &["mute"]).await;
     }
     let task = town.purge(&["ops"]).await;
-    let mut courier = town.courier(WebhooksSection { at_once: 3, ..section() });
+    let mut courier = town.courier(&WebhooksSection { at_once: 3, ..section() });
     assert_eq!(courier.look().await, Haste::Soon);
     assert_eq!(receiver.next().await.json()["data"]["TaskId"], task.as_str());
     assert_eq!(courier.flying.len(), 3, "two to the dead one, one to the other");
@@ -459,7 +459,7 @@ async fn notices_of_a_dead_endpoint_step_back_behind_its_rest() {
         purge(&town.parts.service, &["dead"]).await;
     }
     town.purge(&["dead"]).await;
-    let mut courier = town.courier(section());
+    let mut courier = town.courier(&section());
     round(&mut courier).await;
     round(&mut courier).await;
     let due = town.parts.store.notices_due(town.parts.service.view(), 1_000).await.expect("memory never fails");
@@ -477,12 +477,12 @@ async fn message_whose_confirmation_was_lost_in_a_crash_is_sent_again() {
     let mut receiver = Receiver::start(&[0, 200]).await;
     town.endpoint("ops", &receiver.url()).await;
     town.purge(&["ops"]).await;
-    let mut courier = town.courier(section());
+    let mut courier = town.courier(&section());
     assert_eq!(courier.look().await, Haste::Soon);
     let first = receiver.next().await;
     // The receiver has it, the store does not know: here the process dies.
     drop(courier);
-    round(&mut town.courier(section())).await;
+    round(&mut town.courier(&section())).await;
     let second = receiver.next().await;
     assert_eq!(first.header("webhook-id"), second.header("webhook-id"), "so that it can drop the second");
     assert_eq!(first.body, second.body);
@@ -514,8 +514,8 @@ async fn message_of_a_task_from_before_a_restart_is_sent() {
     // No node: nothing there can serve an old copy, so the task is done.
     let board = Arc::new(Board::new(&[], Vec::new()));
     let (log, shown) = (Arc::new(log), Arc::clone(&board));
-    let service =
-        PurgeService::new(Arc::clone(&store), log, Arc::clone(&clock), shown, Directory::default(), FAIL_AFTER);
+    let nothing = Arc::new(Arc::<Directory>::default);
+    let service = PurgeService::new(Arc::clone(&store), log, Arc::clone(&clock), shown, nothing, FAIL_AFTER);
     let registry = registry(&store, &clock).await;
     let parts = Webhooks { store: Arc::clone(&store), service: Arc::new(service), board, clock, registry };
     let mut courier = Courier::new(parts, &section()).expect("no file is read");
