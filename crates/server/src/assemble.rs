@@ -44,6 +44,7 @@ use crate::edges;
 use crate::events::Events;
 use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService};
 use crate::pushes;
+use crate::webhooks::{self, Webhooks};
 
 pub use crate::edges::RunningEdge;
 
@@ -136,6 +137,15 @@ async fn start_api(
         clock: Arc::clone(&engine.relay.clock),
     };
     admin::start(checked.admin.as_ref(), managed, &mut running.doors, running.closing.clone()).await?;
+    let told = Webhooks {
+        store: Arc::clone(&engine.relay.store),
+        service: Arc::clone(&engine.service),
+        board: Arc::clone(&engine.relay.board),
+        clock: Arc::clone(&engine.relay.clock),
+        registry: Arc::clone(&engine.registry),
+    };
+    webhooks::start(&mut running.workers, told, &config.webhooks, running.stopping.clone())?;
+
     let Engine { store, registry, distribution, relay, service, pushes } = engine;
     let backend = Backend { service: Arc::clone(&service), pushes, registry, distribution, events: Arc::clone(events) };
     let rates = store_section.rates_path();
