@@ -32,22 +32,22 @@ pub(super) struct Changed<T> {
 
 impl<T> Changed<T> {
     /// Something new.
-    pub(super) fn created(what: &'static str, object: impl std::fmt::Display, answer: T) -> Self {
-        let change = Change { what, object: format!("{object}") };
+    pub(super) fn created(what: &'static str, object: &dyn std::fmt::Display, answer: T) -> Self {
+        let change = Change { what, object: object.to_string() };
         Self { change, status: StatusCode::CREATED, answer: Some(answer) }
     }
 
     /// Something that is different now.
-    pub(super) fn now(what: &'static str, object: impl std::fmt::Display, answer: T) -> Self {
-        let change = Change { what, object: format!("{object}") };
+    pub(super) fn now(what: &'static str, object: &dyn std::fmt::Display, answer: T) -> Self {
+        let change = Change { what, object: object.to_string() };
         Self { change, status: StatusCode::OK, answer: Some(answer) }
     }
 }
 
 impl Changed<()> {
     /// Something of which nothing is to be told.
-    pub(super) fn done(what: &'static str, object: impl std::fmt::Display) -> Self {
-        let change = Change { what, object: format!("{object}") };
+    pub(super) fn done(what: &'static str, object: &dyn std::fmt::Display) -> Self {
+        let change = Change { what, object: object.to_string() };
         Self { change, status: StatusCode::NO_CONTENT, answer: None }
     }
 }

@@ -121,8 +121,9 @@ impl Seen {
     /// Logs how a request ended, and makes its answer.
     async fn ended(self, response: axum::response::Response) -> Response<Full<Bytes>> {
         let Self { id, method, path, peer } = &self;
+        let peer = peer.map(tracing::field::display);
         if let Some(Change { what, object }) = response.extensions().get::<Change>() {
-            info!(request_id = %id, who = "operator", ?peer, what, %object, "the operator changed something");
+            info!(request_id = %id, who = "operator", peer, what, %object, "the operator changed something");
         }
         match response.extensions().get::<Refusal>() {
             None => debug!(request_id = %id, %method, path, "an admin request was answered"),
@@ -130,10 +131,10 @@ impl Seen {
                 error!(request_id = %id, %method, path, ?code, error = internal, "an admin request failed");
             }
             Some(Refusal { code: Code::Unauthorized, .. }) => {
-                warn!(request_id = %id, ?peer, %method, path, "an admin request without the operator's credential was refused");
+                warn!(request_id = %id, peer, %method, path, "an admin request without the operator's credential was refused");
             }
             Some(Refusal { code, .. }) => {
-                info!(request_id = %id, who = "operator", ?peer, %method, path, ?code, "an admin request was refused");
+                info!(request_id = %id, who = "operator", peer, %method, path, ?code, "an admin request was refused");
             }
         }
         render(*id, response).await

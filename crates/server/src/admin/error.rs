@@ -95,8 +95,8 @@ impl Refusal {
         Self::new(Code::InvalidParameter, format!("{field}: {why}"))
     }
 
-    pub(super) fn not_found(kind: &'static str, id: impl std::fmt::Display) -> Self {
-        RegistryError::NotFound { kind, id: format!("{id}") }.into()
+    pub(super) fn not_found(kind: &'static str, id: &dyn std::fmt::Display) -> Self {
+        RegistryError::NotFound { kind, id: id.to_string() }.into()
     }
 
     fn internal(code: Code, message: &str, internal: &dyn std::fmt::Display) -> Self {

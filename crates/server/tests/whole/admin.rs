@@ -649,6 +649,7 @@ async fn every_change_is_logged_with_its_request_id_and_without_a_secret() {
         (&changes[1]["who"], changes[1]["request_id"].as_str()),
         (&json!("operator"), made.headers["x-request-id"].to_str().ok())
     );
+    assert_eq!(changes[1]["peer"], "127.0.0.1");
     assert!(lines.iter().any(|line| line["level"] == "WARN" && line["fields"]["path"] == "/v1/accounts"), "{text}");
     let secrets = [&made.json()["SecretKey"], &token["SecretKey"], &token["Token"], &hook["Secret"]];
     let secrets = secrets.map(|it| it.as_str().expect("a secret").to_owned());

@@ -154,7 +154,7 @@ impl AccountFields {
 fn told(snapshot: &Snapshot, uin: u64) -> Result<Account, Refusal> {
     let id = AccountId(uin);
     let (Some(entry), Some(account)) = (snapshot.accounts.get(&id), snapshot.directory.account(id)) else {
-        return Err(Refusal::not_found("account", uin));
+        return Err(Refusal::not_found("account", &uin));
     };
     let record = &entry.record;
     let per_call = |kind: QuotaKind| record.per_call.get(kind.as_str()).copied();
@@ -196,7 +196,7 @@ pub(super) async fn create(
     Fields(new): Fields<NewAccount>,
 ) -> Result<Changed<Account>, Refusal> {
     let uin = desk.registry.create_account(new.uin, &new.fields.patch()).await?.value.0;
-    Ok(Changed::created("account created", uin, told(&desk.registry.snapshot(), uin)?))
+    Ok(Changed::created("account created", &uin, told(&desk.registry.snapshot(), uin)?))
 }
 
 /// One account.
@@ -215,7 +215,7 @@ pub(super) async fn change(
     Fields(fields): Fields<AccountFields>,
 ) -> Result<Changed<Account>, Refusal> {
     desk.registry.change_account(AccountId(uin), &fields.patch()).await?;
-    Ok(Changed::now("account changed", uin, told(&desk.registry.snapshot(), uin)?))
+    Ok(Changed::now("account changed", &uin, told(&desk.registry.snapshot(), uin)?))
 }
 
 /// Deletes an account that has neither users nor domains, with its keys, policies, quotas and webhooks.
@@ -227,5 +227,5 @@ pub(super) async fn delete(
     _: NoFields,
 ) -> Result<Changed<()>, Refusal> {
     desk.registry.delete_account(AccountId(uin)).await?;
-    Ok(Changed::done("account deleted", uin))
+    Ok(Changed::done("account deleted", &uin))
 }

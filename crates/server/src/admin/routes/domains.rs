@@ -191,7 +191,7 @@ fn told(entry: &DomainEntry) -> Domain {
 }
 
 fn parsed(name: &str) -> Result<DomainName, Refusal> {
-    DomainName::parse(name).map_err(|_| Refusal::not_found("domain", name))
+    DomainName::parse(name).map_err(|_| Refusal::not_found("domain", &name))
 }
 
 /// All domains or those of an account, by name.
@@ -214,7 +214,7 @@ pub(super) async fn list(State(desk): State<Shared>, Asked(which): Asked<Which>)
 pub(super) async fn show(State(desk): State<Shared>, Segments(name): Segments<String>) -> Answer<Domain> {
     let name = parsed(&name)?.to_string();
     let snapshot = desk.registry.snapshot();
-    let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", name))?;
+    let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", &name))?;
     Ok(Told(told(entry)))
 }
 
@@ -231,7 +231,7 @@ pub(super) async fn create(
     let name = new.name.to_string();
     let snapshot = desk.registry.snapshot();
     let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", &name))?;
-    Ok(Changed::created("domain created", format!("{name} of {account}"), told(entry)))
+    Ok(Changed::created("domain created", &format!("{name} of {account}"), told(entry)))
 }
 
 /// Sets the status of a domain, whatever it was.
@@ -248,7 +248,7 @@ pub(super) async fn set_status(
     let name = name.to_string();
     let snapshot = desk.registry.snapshot();
     let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", &name))?;
-    Ok(Changed::now("domain status set", format!("{name} to {}", status.as_str()), told(entry)))
+    Ok(Changed::now("domain status set", &format!("{name} to {}", status.as_str()), told(entry)))
 }
 
 /// Deletes a domain, whatever its status.
@@ -261,5 +261,5 @@ pub(super) async fn delete(
 ) -> Result<Changed<()>, Refusal> {
     let name = parsed(&name)?;
     desk.registry.delete_domain(&name).await?;
-    Ok(Changed::done("domain deleted", name))
+    Ok(Changed::done("domain deleted", &name))
 }

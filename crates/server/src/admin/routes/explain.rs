@@ -51,7 +51,7 @@ pub(super) async fn explain(State(desk): State<Shared>, Fields(question): Fields
     let snapshot = desk.registry.snapshot();
     let principal = Principal(question.user);
     let owner = snapshot.account_of(principal);
-    let owner = owner.ok_or_else(|| Refusal::not_found("account or user", question.user))?;
+    let owner = owner.ok_or_else(|| Refusal::not_found("account or user", &question.user))?;
     let named = question.action.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty());
     if !named {
         return Err(Refusal::invalid("Action", "it must name its service too, such as cdn:PurgeUrlsCache"));

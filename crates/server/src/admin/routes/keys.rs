@@ -77,7 +77,7 @@ fn known(snapshot: &Snapshot, uin: u64) -> Result<Principal, Refusal> {
     let principal = Principal(uin);
     match snapshot.account_of(principal) {
         Some(_) => Ok(principal),
-        None => Err(Refusal::not_found("account or user", uin)),
+        None => Err(Refusal::not_found("account or user", &uin)),
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) async fn create(
         state: SwitchName::Enabled,
         created_at: rfc3339(created_at),
     };
-    Ok(Changed::created("key created", object, answer))
+    Ok(Changed::created("key created", &object, answer))
 }
 
 /// Switches a key pair on or off.
@@ -160,5 +160,5 @@ pub(super) async fn create_token(
         token: new.token,
         expires_at: rfc3339(new.expires_at),
     };
-    Ok(Changed::created("temporary key created", object, answer))
+    Ok(Changed::created("temporary key created", &object, answer))
 }

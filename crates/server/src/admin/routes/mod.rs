@@ -141,6 +141,6 @@ fn known_account(snapshot: &Snapshot, uin: u64) -> Result<AccountId, Refusal> {
     let account = AccountId(uin);
     match snapshot.accounts.contains_key(&account) {
         true => Ok(account),
-        false => Err(Refusal::not_found("account", uin)),
+        false => Err(Refusal::not_found("account", &uin)),
     }
 }

@@ -126,7 +126,7 @@ pub(super) async fn list(
 pub(super) async fn show(State(desk): State<Shared>, Segments((uin, name)): Segments<(u64, String)>) -> Answer<Policy> {
     let snapshot = desk.registry.snapshot();
     let key = (known_account(&snapshot, uin)?, name);
-    told(snapshot.policies.get(&key).ok_or_else(|| Refusal::not_found("policy", key.1))?).map(Told)
+    told(snapshot.policies.get(&key).ok_or_else(|| Refusal::not_found("policy", &key.1))?).map(Told)
 }
 
 /// Makes a policy, or replaces the one of that name for all users who have it.
@@ -142,7 +142,7 @@ pub(super) async fn put(
     desk.registry.put_policy(account, &name, &fields.text()?).await?;
     let snapshot = desk.registry.snapshot();
     let policy = snapshot.policies.get(&(account, name.clone())).ok_or_else(|| Refusal::not_found("policy", &name))?;
-    Ok(Changed::now("policy kept", format!("{name} of {uin}"), told(policy)?))
+    Ok(Changed::now("policy kept", &format!("{name} of {uin}"), told(policy)?))
 }
 
 /// Deletes a policy that no user has.
@@ -154,7 +154,7 @@ pub(super) async fn delete(
     _: NoFields,
 ) -> Result<Changed<()>, Refusal> {
     desk.registry.delete_policy(AccountId(uin), &name).await?;
-    Ok(Changed::done("policy deleted", format!("{name} of {uin}")))
+    Ok(Changed::done("policy deleted", &format!("{name} of {uin}")))
 }
 
 /// The policies of a user, by name.
@@ -162,7 +162,7 @@ pub(super) async fn delete(
     responses((status = 200, description = "The list", body = AttachedList)))]
 pub(super) async fn attached(State(desk): State<Shared>, Segments(uin): Segments<u64>) -> Answer<AttachedList> {
     let snapshot = desk.registry.snapshot();
-    let user = snapshot.users.get(&uin).ok_or_else(|| Refusal::not_found("user", uin))?;
+    let user = snapshot.users.get(&uin).ok_or_else(|| Refusal::not_found("user", &uin))?;
     let policies = user.policies.iter().map(|policy| AttachedPolicy { name: policy.name.clone() }).collect();
     Ok(Told(AttachedList { policies }))
 }
@@ -176,7 +176,7 @@ pub(super) async fn attach(
     _: NoFields,
 ) -> Result<Changed<()>, Refusal> {
     desk.registry.attach_policy(uin, &name).await?;
-    Ok(Changed::done("policy attached", format!("{name} to user {uin}")))
+    Ok(Changed::done("policy attached", &format!("{name} to user {uin}")))
 }
 
 /// Takes a policy from a user.
@@ -188,5 +188,5 @@ pub(super) async fn detach(
     _: NoFields,
 ) -> Result<Changed<()>, Refusal> {
     desk.registry.detach_policy(uin, &name).await?;
-    Ok(Changed::done("policy detached", format!("{name} from user {uin}")))
+    Ok(Changed::done("policy detached", &format!("{name} from user {uin}")))
 }

@@ -130,7 +130,7 @@ fn named(id: QuotaId, days: Option<(QuotaDay, QuotaDay)>) -> String {
     responses((status = 200, description = "Today's quotas", body = QuotaReport)))]
 pub(super) async fn show(State(desk): State<Shared>, Segments(uin): Segments<u64>) -> Answer<QuotaReport> {
     let snapshot = desk.registry.snapshot();
-    let account = snapshot.directory.account(AccountId(uin)).ok_or_else(|| Refusal::not_found("account", uin))?;
+    let account = snapshot.directory.account(AccountId(uin)).ok_or_else(|| Refusal::not_found("account", &uin))?;
     let limits = &account.limits;
     let today = QuotaDay::of(desk.clock.wall());
     let taken = desk.store.quota_used(AccountId(uin), today).await?;
@@ -171,7 +171,7 @@ pub(super) async fn set(
     desk.registry.set_quota(id, total, days).await?;
     let object = format!("{} to {total}", named(id, days));
     let (from, to) = days.map(|(from, to)| (date(from), date(to))).unzip();
-    Ok(Changed::now("quota set", object, SetQuota { kind, area, total, from, to }))
+    Ok(Changed::now("quota set", &object, SetQuota { kind, area, total, from, to }))
 }
 
 /// Takes back what was set.
@@ -185,7 +185,7 @@ pub(super) async fn unset(
     let id = QuotaId { account: AccountId(uin), kind: which.kind.into(), area: which.area.into() };
     let days = days(which.from.as_deref(), which.to.as_deref())?;
     desk.registry.unset_quota(id, days).await?;
-    Ok(Changed::done("quota taken back", named(id, days)))
+    Ok(Changed::done("quota taken back", &named(id, days)))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(super) struct SetSwitch {
 }
 
 fn told(snapshot: &Snapshot, uin: u64) -> Result<User, Refusal> {
-    let record = &snapshot.users.get(&uin).ok_or_else(|| Refusal::not_found("user", uin))?.record;
+    let record = &snapshot.users.get(&uin).ok_or_else(|| Refusal::not_found("user", &uin))?.record;
     Ok(User {
         uin,
         name: record.name.clone(),
@@ -91,7 +91,7 @@ pub(super) async fn create(
     Fields(new): Fields<NewUser>,
 ) -> Result<Changed<User>, Refusal> {
     let uin = desk.registry.create_user(AccountId(account), &new.name).await?.value;
-    Ok(Changed::created("user created", uin, told(&desk.registry.snapshot(), uin)?))
+    Ok(Changed::created("user created", &uin, told(&desk.registry.snapshot(), uin)?))
 }
 
 /// One user.
@@ -114,7 +114,7 @@ pub(super) async fn switch(
         SwitchName::Enabled => "user enabled",
         SwitchName::Disabled => "user disabled",
     };
-    Ok(Changed::now(what, uin, told(&desk.registry.snapshot(), uin)?))
+    Ok(Changed::now(what, &uin, told(&desk.registry.snapshot(), uin)?))
 }
 
 /// Deletes a user with its keys.
@@ -126,5 +126,5 @@ pub(super) async fn delete(
     _: NoFields,
 ) -> Result<Changed<()>, Refusal> {
     desk.registry.delete_user(uin).await?;
-    Ok(Changed::done("user deleted", uin))
+    Ok(Changed::done("user deleted", &uin))
 }

@@ -105,7 +105,7 @@ pub(super) async fn create(
 ) -> Result<Changed<NewWebhook>, Refusal> {
     let WebhookFields { name, url } = new;
     let secret = desk.registry.create_webhook(AccountId(uin), &name, &url).await?.value.secret;
-    Ok(Changed::created("webhook created", format!("{name} of {uin}"), NewWebhook { name, url, secret }))
+    Ok(Changed::created("webhook created", &format!("{name} of {uin}"), NewWebhook { name, url, secret }))
 }
 
 /// One endpoint.
@@ -120,7 +120,7 @@ pub(super) async fn show(
     let key = (known_account(&snapshot, uin)?, name);
     match snapshot.webhooks.get(&key) {
         Some(webhook) => Ok(Told(told(&key.1, &webhook.record))),
-        None => Err(Refusal::not_found("webhook", key.1)),
+        None => Err(Refusal::not_found("webhook", &key.1)),
     }
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn delete(
     _: NoFields,
 ) -> Result<Changed<()>, Refusal> {
     desk.registry.delete_webhook(AccountId(uin), &name).await?;
-    Ok(Changed::done("webhook deleted", format!("{name} of {uin}")))
+    Ok(Changed::done("webhook deleted", &format!("{name} of {uin}")))
 }
 
 /// What an endpoint was not told after an attempt, and what it never will be.
@@ -147,7 +147,7 @@ pub(super) async fn failures(
 ) -> Answer<FailureList> {
     let account = known_account(&desk.registry.snapshot(), uin)?;
     if !desk.registry.snapshot().webhooks.contains_key(&(account, name.clone())) {
-        return Err(Refusal::not_found("webhook", name));
+        return Err(Refusal::not_found("webhook", &name));
     }
     let max = u32::try_from(limit(asked)?).unwrap_or(u32::MAX);
     let undelivered = desk.store.undelivered(account, &name, max).await?;
