@@ -84,6 +84,7 @@ kinds! {
     "quota" => QuotaRecord,
     "webhook" => WebhookRecord,
     "seed" => SeedRecord,
+    "counter" => CounterRecord,
 }
 
 /// A root account; the id is its number (`uin`).
@@ -236,6 +237,17 @@ pub struct WebhookRecord {
 /// What a configuration file has seeded once; the id is `<kind>/<id>` of that record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedRecord {}
+
+/// The highest number that was ever given to an account or user; the id is [`COUNTER`]. A number is not
+/// given twice: whoever came later would find the history and the used quota of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterRecord {
+    /// The number.
+    pub last: u64,
+}
+
+/// The id of the only counter.
+pub const COUNTER: &str = "uin";
 
 #[cfg(test)]
 mod tests {

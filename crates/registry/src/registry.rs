@@ -7,14 +7,16 @@
 //! else it is decided again on the newer one. No lock is held meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use catharsis_core::account::Limits;
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::error::ChangeError;
+use catharsis_core::error::{ChangeError, StoreError};
 use catharsis_core::ports::{Clock, Store};
 use catharsis_core::record::Change;
 use tokio::sync::watch;
+use tracing::{error, warn};
 
 use crate::error::RegistryError;
 use crate::snapshot::Snapshot;
@@ -22,6 +24,10 @@ use crate::vault::Vault;
 
 /// How often a change is decided anew when others were faster.
 const ATTEMPTS: u32 = 16;
+
+/// How often a kept change is tried to be shown, and the first pause in between; it doubles (25 s in all).
+const RELOAD_ATTEMPTS: u32 = 9;
+const RELOAD_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What holds for an account that says nothing else.
 #[derive(Clone, Debug)]
@@ -34,8 +40,13 @@ pub struct Defaults {
 
 /// See the module.
 pub struct Registry {
-    store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    records: Arc<Kept>,
+}
+
+/// What outlives a caller that leaves in the middle of a change.
+struct Kept {
+    store: Arc<dyn Store>,
     vault: Vault,
     defaults: Defaults,
     newest: ArcSwap<Snapshot>,
@@ -44,7 +55,7 @@ pub struct Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("generation", &*self.generation.borrow()).finish_non_exhaustive()
+        f.debug_struct("Registry").field("generation", &*self.records.generation.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -70,24 +81,25 @@ impl Registry {
     ) -> Result<Self, RegistryError> {
         let snapshot = Snapshot::build(&store.records().await?, &vault, &defaults)?;
         let generation = watch::Sender::new(snapshot.generation);
-        Ok(Self { store, clock, vault, defaults, newest: ArcSwap::from_pointee(snapshot), generation })
+        let newest = ArcSwap::from_pointee(snapshot);
+        Ok(Self { clock, records: Arc::new(Kept { store, vault, defaults, newest, generation }) })
     }
 
     /// The newest snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.newest.load_full()
+        self.records.newest.load_full()
     }
 
     /// The newest generation, as it changes.
     #[must_use]
     pub fn generations(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
+        self.records.generation.subscribe()
     }
 
     /// Seals and opens secrets.
-    pub(crate) const fn vault(&self) -> &Vault {
-        &self.vault
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.records.vault
     }
 
     /// Now.
@@ -111,16 +123,39 @@ impl Registry {
             if changes.is_empty() {
                 return Ok(Done { value, generation: seen.generation });
             }
-            match self.store.change(seen.generation, changes).await {
-                Ok(generation) => {
-                    self.reload().await?;
-                    return Ok(Done { value, generation });
-                }
-                Err(ChangeError::Outdated) => self.reload().await?,
+            // A worker of its own: a caller may leave between the change and the new snapshot, and then
+            // everybody would go on with the old one.
+            let records = Arc::clone(&self.records);
+            let kept = tokio::spawn(async move { records.keep(seen.generation, changes).await });
+            match kept.await.map_err(|_| StoreError::Closed)? {
+                Ok(generation) => return Ok(Done { value, generation }),
+                Err(ChangeError::Outdated) => {}
                 Err(ChangeError::Store(error)) => return Err(error.into()),
             }
         }
         Err(RegistryError::Contended)
+    }
+}
+
+impl Kept {
+    /// Keeps changes, and shows what the store then holds, whether or not they were kept.
+    async fn keep(&self, generation: u64, changes: Vec<Change>) -> Result<u64, ChangeError> {
+        let kept = self.store.change(generation, changes).await;
+        let mut pause = RELOAD_AGAIN_AFTER;
+        for attempt in 1..=RELOAD_ATTEMPTS {
+            match self.reload().await {
+                Ok(()) => return kept,
+                Err(error) if attempt < RELOAD_ATTEMPTS => {
+                    warn!(%error, attempt, "the records cannot be read anew; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(error) => {
+                    error!(%error, "the records cannot be read: the ones of before stay in force until the next change")
+                }
+            }
+        }
+        Err(ChangeError::Store(StoreError::Io("the records could not be read after a change".to_owned())))
     }
 
     /// Reads everything anew. Two at once may end in any order: the older one never replaces the newer.

@@ -19,8 +19,8 @@ use catharsis_tcapi::auth::SecretKey;
 
 use crate::error::RegistryError;
 use crate::record::{
-    AccountRecord, AttachmentRecord, DomainRecord, KeyRecord, Kind, PolicyRecord, QuotaRecord, SeedRecord, Switch,
-    UserRecord, WebhookRecord, read,
+    AccountRecord, AttachmentRecord, CounterRecord, DomainRecord, KeyRecord, Kind, PolicyRecord, QuotaRecord,
+    SeedRecord, Switch, UserRecord, WebhookRecord, read,
 };
 use crate::registry::Defaults;
 use crate::vault::Vault;
@@ -120,6 +120,8 @@ pub struct Snapshot {
     pub quotas: BTreeMap<String, QuotaRecord>,
     /// Endpoints, by account and name.
     pub webhooks: BTreeMap<(AccountId, String), Webhook>,
+    /// The highest number that was ever given to an account or user.
+    pub last_uin: u64,
     /// What a configuration file has seeded.
     pub seeds: HashSet<String>,
     /// Accounts and domains as the engine asks for them.
@@ -198,6 +200,7 @@ impl Snapshot {
                 let secret = vault.unseal(&format!("webhook/{id}"), &stored.secret)?;
                 self.webhooks.insert(owner, Webhook { record: stored, secret });
             }
+            CounterRecord::KIND => self.last_uin = read::<CounterRecord>(record)?.last,
             SeedRecord::KIND => {
                 self.seeds.insert(id);
             }

@@ -37,9 +37,21 @@ pub enum VaultError {
     /// Others may read the key file.
     #[error("the key file {0}: others may read it; make it `chmod 600`")]
     Exposed(PathBuf),
+    /// There is no key file, but there are secrets that were sealed with it.
+    #[error("the key file {0} is missing, and the database holds secrets that only it opens: put it back")]
+    Lost(PathBuf),
     /// A sealed secret does not open with this key, or not in this place.
     #[error("the secret of {0} does not open: is this the key file that it was sealed with?")]
     Open(String),
+}
+
+/// What is done where there is no key file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// One is made: nothing was sealed yet.
+    Make,
+    /// It is an error: what was sealed would be lost.
+    Refuse,
 }
 
 /// Encrypts and decrypts secrets.
@@ -62,15 +74,18 @@ impl Vault {
     }
 
     /// Opens the vault whose key is in a file: the base64 of 32 bytes. An absent file is made, with a
-    /// random key, readable for its owner only.
+    /// random key, readable for its owner only, if `absent` says so.
     ///
     /// # Errors
     /// [`VaultError`] when the file is unusable or others may read it.
-    pub fn open(path: &Path) -> Result<Self, VaultError> {
+    pub fn open(path: &Path, absent: Absent) -> Result<Self, VaultError> {
         let failed = |error| VaultError::File { path: path.to_owned(), error };
         let mut file = match std::fs::File::open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Self::create(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => match absent {
+                Absent::Make => return Self::create(path),
+                Absent::Refuse => return Err(VaultError::Lost(path.to_owned())),
+            },
             Err(error) => return Err(failed(error)),
         };
         use std::os::unix::fs::PermissionsExt as _;
@@ -151,13 +166,16 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("key");
-        let sealed = Vault::open(&path).expect("made").seal("p", "s");
+        let sealed = Vault::open(&path, Absent::Make).expect("made").seal("p", "s");
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
-        assert_eq!(Vault::open(&path).expect("read").unseal("p", &sealed).ok().as_deref(), Some("s"));
+        assert_eq!(Vault::open(&path, Absent::Refuse).expect("read").unseal("p", &sealed).ok().as_deref(), Some("s"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
-        assert!(matches!(Vault::open(&path), Err(VaultError::Exposed(_))));
+        assert!(matches!(Vault::open(&path, Absent::Make), Err(VaultError::Exposed(_))));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("ours");
         std::fs::write(&path, "short").expect("ours");
-        assert!(matches!(Vault::open(&path), Err(VaultError::Form(_))));
+        assert!(matches!(Vault::open(&path, Absent::Make), Err(VaultError::Form(_))));
+        std::fs::remove_file(&path).expect("ours");
+        assert!(matches!(Vault::open(&path, Absent::Refuse), Err(VaultError::Lost(_))));
+        assert!(!path.exists());
     }
 }

@@ -1,5 +1,6 @@
 //! The registry over a store: what may be changed, what is refused, and what outlives a restart.
 
+use std::future::Future as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -259,4 +260,30 @@ async fn file_seeds_accounts_and_domains_once_and_its_keys_follow_it() {
     assert!(!snapshot.domains.contains_key("a.test"), "what was deleted does not come back");
     assert!(snapshot.key("B", world.now()).is_none(), "a key that left the file is gone");
     assert!(snapshot.key("A", world.now()).is_some());
+}
+
+#[tokio::test]
+async fn number_of_a_deleted_account_is_not_given_again() {
+    let world = World::new();
+    let registry = world.open().await;
+    let first = account(&registry).await;
+    registry.delete_account(first).await.expect("it is empty");
+    let second = world.open().await;
+    assert_ne!(account(&second).await, first);
+}
+
+#[tokio::test]
+async fn change_is_shown_even_if_its_caller_leaves() {
+    let world = World::new();
+    let registry = world.open().await;
+    let patch = AccountPatch::default();
+    let mut leaving = Box::pin(registry.create_account(Some(7), &patch));
+    // Polled once, so that the change has begun, and never again.
+    let begun = std::future::poll_fn(|cx| std::task::Poll::Ready(leaving.as_mut().poll(cx).is_pending()));
+    assert!(begun.await, "it is under way");
+    drop(leaving);
+    let mut generations = registry.generations();
+    let shown = generations.wait_for(|generation| *generation > 0);
+    tokio::time::timeout(std::time::Duration::from_secs(10), shown).await.expect("in time").expect("it lives");
+    assert!(registry.snapshot().accounts.contains_key(&AccountId(7)));
 }

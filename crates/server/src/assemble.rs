@@ -35,7 +35,7 @@ use catharsis_core::service::PurgeService;
 use catharsis_core::topology::{Node, NodeKind};
 use catharsis_edge::protocol::{DomainTable, LogId, ServedDomain};
 use catharsis_registry::Registry;
-use catharsis_registry::vault::Vault;
+use catharsis_registry::vault::{Absent, Vault};
 
 use crate::admin::{self, Admin};
 use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
@@ -230,8 +230,9 @@ async fn open_registry(
     section: &StoreSection,
     checked: &Checked,
 ) -> anyhow::Result<Arc<Registry>> {
-    let vault = Vault::open(&section.key_path()).context("[store] key_file")?;
     let store = Arc::clone(store) as Arc<dyn Store>;
+    let absent = if store.records().await?.all.is_empty() { Absent::Make } else { Absent::Refuse };
+    let vault = Vault::open(&section.key_path(), absent).context("[store] key_file")?;
     let registry = Registry::open(store, Arc::clone(clock), vault, checked.defaults.clone()).await;
     let registry = registry.context("[store] the records cannot be read")?;
     for difference in registry.seed(&checked.seed).await.context("[[account]] cannot be taken into the store")? {

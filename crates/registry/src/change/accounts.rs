@@ -8,7 +8,9 @@ use catharsis_core::task::AccountId;
 
 use super::{check_name, not_found};
 use crate::error::{RegistryError, StateProblem};
-use crate::record::{AccountRecord, AttachmentRecord, KeyRecord, Switch, UserRecord, delete, put};
+use crate::record::{
+    AccountRecord, AttachmentRecord, COUNTER, CounterRecord, KeyRecord, Switch, UserRecord, delete, put,
+};
 use crate::registry::{Done, Registry};
 use crate::snapshot::{Principal, Snapshot};
 
@@ -87,11 +89,24 @@ fn checked(value: Option<u32>, field: &'static str, least: u32, most: u32) -> Re
     }
 }
 
-/// A number that nobody has yet.
+/// A number that nobody has or had.
 fn free_uin(snapshot: &Snapshot) -> u64 {
     let last_account = snapshot.accounts.keys().next_back().map_or(0, |id| id.0);
     let last_user = snapshot.users.keys().next_back().copied().unwrap_or(0);
-    last_account.max(last_user).saturating_add(1).max(FIRST_UIN)
+    last_account.max(last_user).max(snapshot.last_uin).saturating_add(1).max(FIRST_UIN)
+}
+
+/// Numbers travel as signed 64 bits in the contract's answers.
+fn check_uin(uin: u64) -> Result<u64, RegistryError> {
+    if uin != 0 && i64::try_from(uin).is_ok() {
+        return Ok(uin);
+    }
+    Err(RegistryError::Invalid { field: "Uin", why: "it must be from 1 to 9223372036854775807".to_owned() })
+}
+
+/// Remembers a number that is given out.
+fn count(snapshot: &Snapshot, uin: u64) -> Change {
+    put(COUNTER, &CounterRecord { last: uin.max(snapshot.last_uin) })
 }
 
 fn is_taken(snapshot: &Snapshot, uin: u64) -> bool {
@@ -111,18 +126,14 @@ impl Registry {
         let now = self.now().0;
         self.update(|snapshot| {
             let uin = uin.unwrap_or_else(|| free_uin(snapshot));
-            // Numbers travel as signed 64 bits in the contract's answers.
-            if uin == 0 || i64::try_from(uin).is_err() {
-                let why = "it must be from 1 to 9223372036854775807".to_owned();
-                return Err(RegistryError::Invalid { field: "Uin", why });
-            }
+            check_uin(uin)?;
             if is_taken(snapshot, uin) {
                 return Err(RegistryError::Exists { kind: "account or user", id: uin.to_string() });
             }
             let state = AccountState::Active.as_str().to_owned();
             let mut record = AccountRecord { state, created_at: now, ..AccountRecord::default() };
             patch.apply(&mut record)?;
-            Ok((vec![put(&uin.to_string(), &record)], AccountId(uin)))
+            Ok((vec![put(&uin.to_string(), &record), count(snapshot, uin)], AccountId(uin)))
         })
         .await
     }
@@ -189,10 +200,10 @@ impl Registry {
             if users.nth(USERS_MAX - 1).is_some() {
                 return Err(RegistryError::TooMany { what: "users of the account", limit: USERS_MAX });
             }
-            let uin = free_uin(snapshot);
+            let uin = check_uin(free_uin(snapshot))?;
             let enabled = Switch::Enabled;
             let record = UserRecord { account: account.0, name: name.to_owned(), enabled, created_at };
-            Ok((vec![put(&uin.to_string(), &record)], uin))
+            Ok((vec![put(&uin.to_string(), &record), count(snapshot, uin)], uin))
         })
         .await
     }
