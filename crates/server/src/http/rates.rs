@@ -5,7 +5,8 @@
 //! token is there. What this is not: governor, whose buckets live in memory only. These outlive the
 //! process: a bucket is written to a small file before the call goes on. That is the page cache, not the
 //! disk: it holds against a killed process, and after a machine that died a full bucket is due anyway,
-//! since one second fills it.
+//! since one second fills it. Two processes share the wall clock only: where somebody sets that clock and
+//! restarts the process within a second, the buckets take the step for time that passed.
 //!
 //! Invariant: a call is counted after its signature, so that a stranger cannot use up a customer's rate.
 
@@ -16,7 +17,7 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use catharsis_core::ports::Clock;
 use catharsis_core::task::AccountId;
@@ -26,8 +27,14 @@ use tracing::error;
 /// One token, in the unit of levels: a rate of `r` a second adds `r` units each nanosecond.
 const TOKEN: u64 = 1_000_000_000;
 
-/// Bytes of a bucket in the file: account, action, time, level, and a sum over them.
-const SLOT: usize = 40;
+/// Bytes of a bucket in the file: account, action, time, level, a sum over them, and nothing. A kill can
+/// end a write between two pages and leave half a bucket behind, so none lies across them.
+const SLOT: usize = 64;
+
+/// Bytes of a slot that mean something.
+const WRITTEN: usize = 40;
+
+const _: () = assert!(4_096 % SLOT == 0 && WRITTEN <= SLOT);
 
 /// Buckets in the file: beyond all accounts times actions that anyone has.
 const SLOTS_MAX: u64 = 1 << 20;
@@ -77,7 +84,7 @@ impl Rates {
     /// When the file cannot be used.
     pub(super) fn open(path: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let epoch = clock.wall().0.saturating_mul(1_000_000).saturating_sub(nanos(clock.tick().0));
+        let epoch = epoch(&*clock);
         let buckets = Buckets::load(file)?;
         Ok(Self { clock, epoch, buckets: Mutex::new(buckets) })
     }
@@ -137,10 +144,24 @@ impl Buckets {
     }
 }
 
+/// Wall time at tick zero. Not from [`Clock::wall`], whose milliseconds would let the buckets of one process
+/// differ from those of the next by some hundredths of a call. Of a few readings the one that was
+/// interrupted least: the wall clock is read between two ticks.
+fn epoch(clock: &dyn Clock) -> u64 {
+    const READINGS: usize = 16;
+    let readings = std::iter::repeat_with(|| {
+        let before = clock.tick().0;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let width = clock.tick().0.saturating_sub(before);
+        (width, nanos(wall).saturating_sub(nanos(before + width / 2)))
+    });
+    readings.take(READINGS).min().map_or(0, |(_width, epoch)| epoch)
+}
+
 fn encode((account, action): (AccountId, Action), bucket: Bucket) -> [u8; SLOT] {
     let mut bytes = [0; SLOT];
     let words = [account.0, action_word(action), bucket.at, bucket.level];
-    for (place, word) in bytes.chunks_exact_mut(8).zip(words.into_iter().chain([sum(words)])) {
+    for (place, word) in bytes[..WRITTEN].chunks_exact_mut(8).zip(words.into_iter().chain([sum(words)])) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     bytes
@@ -177,6 +198,8 @@ fn nanos(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use catharsis_adapters::clock::SystemClock;
+
     use super::*;
 
     const KEY: (AccountId, Action) = (AccountId(1), Action::PurgeUrlsCache);
@@ -239,6 +262,21 @@ mod tests {
         let mut set_back = buckets(&path);
         assert!(set_back.check(KEY, rate(20), SECOND).is_err(), "a clock set back gives nothing");
         assert_eq!(set_back.check(KEY, rate(20), 2 * SECOND), Ok(()), "and takes nothing either");
+    }
+
+    #[test]
+    fn next_process_counts_on_from_the_same_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Opened at any moment within a millisecond, each with ticks of its own.
+        let mut last = 0;
+        for _ in 0..50 {
+            let clock = Arc::new(SystemClock::new());
+            let rates = Rates::open(&folder.path().join("r"), Arc::clone(&clock) as Arc<dyn Clock>).expect("opened");
+            let now = rates.epoch + nanos(clock.tick().0);
+            // A twentieth of a millisecond is a thousandth of a call at the usual rate.
+            assert!(now + 50_000 > last, "{} ns back", last - now);
+            last = now;
+        }
     }
 
     #[test]
