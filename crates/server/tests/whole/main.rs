@@ -11,6 +11,7 @@ mod clients;
 mod crash;
 mod fence;
 mod limits;
+mod limits_exact;
 mod process;
 mod push;
 mod recorder;
