@@ -265,17 +265,15 @@ mod tests {
     }
 
     #[test]
-    fn next_process_counts_on_from_the_same_time() {
+    fn processes_agree_on_the_time_to_a_thousandth_of_a_call() {
         let folder = tempfile::tempdir().expect("a folder");
-        // Opened at any moment within a millisecond, each with ticks of its own.
-        let mut last = 0;
+        let wall = || nanos(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
+        // Each with ticks of its own, opened at any moment within a millisecond.
         for _ in 0..50 {
             let clock = Arc::new(SystemClock::new());
             let rates = Rates::open(&folder.path().join("r"), Arc::clone(&clock) as Arc<dyn Clock>).expect("opened");
-            let now = rates.epoch + nanos(clock.tick().0);
-            // A twentieth of a millisecond is a thousandth of a call at the usual rate.
-            assert!(now + 50_000 > last, "{} ns back", last - now);
-            last = now;
+            let (before, now, after) = (wall(), rates.epoch + nanos(clock.tick().0), wall());
+            assert!(before < now + 50_000 && now < after + 50_000, "{before} {now} {after}");
         }
     }
 
