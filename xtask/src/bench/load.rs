@@ -1,5 +1,6 @@
 //! A load generator: ready-made requests over kept connections, pipelined if asked.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ pub(super) struct Load {
     pub address: SocketAddr,
     /// Over how many connections.
     pub connections: usize,
-    /// Requests under way on one connection.
+    /// Requests under way on one connection: the next is sent as soon as one is answered.
     pub depth: usize,
     /// The requests, taken in turn.
     pub requests: Arc<Vec<Vec<u8>>>,
@@ -33,7 +34,7 @@ pub(super) struct Done {
     pub count: usize,
     /// From the first request to the last answer.
     pub took: Duration,
-    /// Time of each answer (of the group that it was pipelined in), sorted.
+    /// Time of each answer, sorted.
     pub latencies: Vec<Duration>,
 }
 
@@ -76,53 +77,77 @@ async fn connection(load: Load, number: usize) -> anyhow::Result<Vec<Duration>> 
     stream.set_nodelay(true)?;
     let share = load.total / load.connections;
     let mut latencies = Vec::with_capacity(share);
-    let mut buffer = Vec::with_capacity(64 << 10);
-    let mut next = number * share;
+    let mut received = Vec::with_capacity(64 << 10);
+    let mut sent = VecDeque::with_capacity(load.depth);
+    let mut bytes = Vec::new();
+    let mut next = 0;
     while latencies.len() < share {
-        let group = load.depth.min(share - latencies.len());
-        let mut bytes = Vec::new();
-        for _ in 0..group {
-            bytes.extend_from_slice(&load.requests[next % load.requests.len()]);
+        bytes.clear();
+        while sent.len() < load.depth && next < share {
+            bytes.extend_from_slice(&load.requests[(number * share + next) % load.requests.len()]);
+            sent.push_back(Instant::now());
             next += 1;
         }
-        let sent = Instant::now();
+        // What is under way fits into the buffers of both sockets, so nobody waits for the other to read.
         stream.write_all(&bytes).await?;
-        for _ in 0..group {
-            answer(&mut stream, &mut buffer, load.expect).await?;
+        if stream.read_buf(&mut received).await? == 0 {
+            bail!("the connection ended within an answer");
         }
-        let took = sent.elapsed();
-        latencies.extend(std::iter::repeat_n(took, group));
+        let answered = take_answers(&mut received, load.expect)?;
+        latencies.extend(sent.drain(..answered).map(|sent| sent.elapsed()));
     }
     Ok(latencies)
 }
 
-/// Reads one answer and takes it out of the buffer.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>, expect: &str) -> anyhow::Result<()> {
-    loop {
-        if let Some(length) = answer_length(buffer)?
-            && buffer.len() >= length
-        {
-            let text = String::from_utf8_lossy(&buffer[..length]);
-            if !text.contains(expect) {
-                bail!("not the expected answer ({expect}): {text:.500}");
-            }
-            buffer.drain(..length);
-            return Ok(());
+/// Takes the whole answers out of what was received.
+fn take_answers(received: &mut Vec<u8>, expect: &str) -> anyhow::Result<usize> {
+    let (mut taken, mut answers) = (0, 0);
+    while let Some(length) = answer_length(&received[taken..])?
+        && let Some(answer) = received[taken..].get(..length)
+    {
+        let text = std::str::from_utf8(answer).context("an answer is text")?;
+        if !text.contains(expect) {
+            bail!("not the expected answer ({expect}): {text:.500}");
         }
-        if stream.read_buf(buffer).await? == 0 {
-            bail!("the connection ended within an answer");
-        }
+        taken += length;
+        answers += 1;
     }
+    received.drain(..taken);
+    Ok(answers)
 }
 
 /// The length of the first answer, once its head is whole.
-fn answer_length(buffer: &[u8]) -> anyhow::Result<Option<usize>> {
-    let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&buffer[..end]).context("a head is text")?;
+fn answer_length(received: &[u8]) -> anyhow::Result<Option<usize>> {
+    let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let head = std::str::from_utf8(&received[..end]).context("a head is text")?;
     let field = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then_some(value.trim())
     });
     let body: usize = field.context("an answer without a length")?.parse()?;
     Ok(Some(end + 4 + body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_answers_are_taken_and_a_part_is_left_for_later() {
+        let one = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let mut received = [&one[..], &one[..], &one[..20]].concat();
+        assert_eq!(take_answers(&mut received, "ok").expect("both as expected"), 2);
+        assert_eq!(received, one[..20]);
+        received.extend_from_slice(&one[20..one.len() - 1]);
+        assert_eq!(take_answers(&mut received, "ok").expect("not whole yet"), 0);
+        received.push(b'k');
+        assert_eq!(take_answers(&mut received, "ok").expect("as expected"), 1);
+        assert!(received.is_empty());
+    }
+
+    #[test]
+    fn unexpected_answer_ends_the_run() {
+        let mut received = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_vec();
+        assert!(take_answers(&mut received, "200").is_err());
+    }
 }

@@ -26,28 +26,46 @@ pub(super) fn describe() -> anyhow::Result<String> {
     ))
 }
 
+/// A process as the kernel counts it.
+struct Stat {
+    id: u32,
+    parent: u32,
+    /// User and system, in hundredths of a second.
+    ticks: u64,
+}
+
+/// `None` when it is gone.
+fn stat(id: u32) -> Option<Stat> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<u64> = rest.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
+    Some(Stat { id, parent: u32::try_from(*fields.first()?).ok()?, ticks: fields.get(10)? + fields.get(11)? })
+}
+
+const fn time(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 10)
+}
+
+/// Processor time, user and system, of a process without its children.
+#[must_use]
+pub(super) fn cpu_of(process: u32) -> Duration {
+    time(stat(process).map_or(0, |stat| stat.ticks))
+}
+
 /// Processor time, user and system, of a process and all its living descendants. The kernel counts in
 /// hundredths of a second.
 #[must_use]
 pub fn cpu_of_tree(root: u32) -> Duration {
-    let mut processes = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // Gone in between: it is not counted, as if it had ended before.
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
-        let fields: Vec<u64> = rest.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
-        if let (Some(parent), Some(user), Some(system)) = (fields.first(), fields.get(10), fields.get(11)) {
-            processes.push((id, u32::try_from(*parent).unwrap_or(0), user + system));
-        }
-    }
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let processes: Vec<Stat> = ids.filter_map(stat).collect();
     let mut members = vec![root];
     let mut ticks = 0;
     while let Some(member) = members.pop() {
-        ticks += processes.iter().filter(|(id, _, _)| *id == member).map(|(_, _, spent)| spent).sum::<u64>();
-        members.extend(processes.iter().filter(|(_, parent, _)| *parent == member).map(|(id, _, _)| *id));
+        ticks += processes.iter().filter(|it| it.id == member).map(|it| it.ticks).sum::<u64>();
+        members.extend(processes.iter().filter(|it| it.parent == member).map(|it| it.id));
     }
-    Duration::from_millis(ticks * 10)
+    time(ticks)
 }
 
 /// Resident memory of a process in MiB.

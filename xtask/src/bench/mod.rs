@@ -4,10 +4,14 @@
 //! generator without a client library, and processor time from the operating system. What this is not:
 //! a test; nothing here passes or fails.
 
+mod accept;
+mod deliver;
+mod hits;
 mod load;
 mod machine;
 mod rows;
 mod server;
+mod user;
 
 use std::process::{Command, ExitCode};
 

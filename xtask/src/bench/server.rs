@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -11,8 +11,24 @@ use catharsis_tcapi::cdn::VERSION;
 use catharsis_tcapi::client::{Credentials, Moment, SignForm, Signer};
 use serde_json::Value;
 
-const SECRET_ID: &str = "AKIDbench";
-const SECRET_KEY: &str = "bench-secret";
+/// A key pair.
+#[derive(Clone)]
+pub(super) struct Keys {
+    /// The public half.
+    pub id: String,
+    /// The secret half.
+    pub secret: String,
+}
+
+/// The root account's keys.
+pub(super) fn root() -> Keys {
+    Keys { id: "AKIDbench".to_owned(), secret: "bench-secret".to_owned() }
+}
+
+/// The database of a server in this folder.
+pub(super) fn database(folder: &Path) -> PathBuf {
+    folder.join("bench.db")
+}
 
 /// A running server. Ends when dropped.
 #[derive(Debug)]
@@ -24,14 +40,16 @@ pub(super) struct Server {
     pub ops: SocketAddr,
 }
 
-/// The configuration of an API with a store in this folder, and further sections.
+/// The configuration of an API with a store in this folder, and further sections. Quota and rate are
+/// counted for each call as always, and too large to be reached.
 pub(super) fn api_config(folder: &Path, sections: &str) -> String {
-    let store = folder.join("bench.db");
+    let store = database(folder);
+    let Keys { id, secret } = root();
     format!(
         "[api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {store:?}\n\
          [log]\nformat = \"json\"\nfilter = \"warn,catharsis=info,catharsis_server::assemble=info\"\n\
          [limits]\nurls_per_day = 4000000000\nrequests_per_second = 4000000000\n\
-         [[account]]\nuin = 1\n[[account.key]]\nsecret_id = \"{SECRET_ID}\"\nsecret_key = \"{SECRET_KEY}\"\n\
+         [[account]]\nuin = 1\n[[account.key]]\nsecret_id = \"{id}\"\nsecret_key = \"{secret}\"\n\
          [[account.domain]]\nname = \"www.bench.test\"\narea = \"mainland\"\n{sections}\n"
     )
 }
@@ -96,9 +114,9 @@ impl Drop for Server {
 ///
 /// # Errors
 /// When it cannot be signed.
-pub(super) fn signed(api: SocketAddr, action: &str, parameters: &Value) -> anyhow::Result<Vec<u8>> {
-    let secret_id = SecretId::parse(SECRET_ID).context("a valid id")?;
-    let credentials = Credentials { secret_id, secret_key: SecretKey::new(SECRET_KEY), token: None };
+pub(super) fn signed(api: SocketAddr, keys: &Keys, action: &str, parameters: &Value) -> anyhow::Result<Vec<u8>> {
+    let secret_id = SecretId::parse(&keys.id).context("a valid id")?;
+    let credentials = Credentials { secret_id, secret_key: SecretKey::new(&keys.secret), token: None };
     let signer = Signer::new(&api.to_string(), credentials, SignForm::Tc3Post)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let at = Moment { unix: i64::try_from(now.as_secs())?, nonce: 1 };
