@@ -87,10 +87,15 @@ fn works(snapshot: &Snapshot, key: &Key) -> bool {
 fn check_token(key: &Key, call: &Call, now: UnixMillis) -> Result<(), AuthError> {
     match (&key.record.temporary, call.token()) {
         (None, None) => Ok(()),
-        (Some(temporary), Some(token)) if temporary.expires_at > now.0 && token.has_sha256(&temporary.token_sha256) => {
-            Ok(())
+        (None, Some(_)) => Err(AuthError::Token),
+        (Some(_), None) => Err(AuthError::TokenMissing),
+        // Whether it has ended is told to nobody who does not have it.
+        (Some(temporary), Some(token)) if !token.has_sha256(&temporary.token_sha256) => Err(AuthError::Token),
+        (Some(temporary), Some(_)) if temporary.expires_at <= now.0 => {
+            let seconds = |at: UnixMillis| i64::try_from(at.seconds()).unwrap_or(i64::MAX);
+            Err(AuthError::TokenExpired { expired: seconds(UnixMillis(temporary.expires_at)), now: seconds(now) })
         }
-        (None, Some(_)) | (Some(_), None | Some(_)) => Err(AuthError::Token),
+        (Some(_), Some(_)) => Ok(()),
     }
 }
 

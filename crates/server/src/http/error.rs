@@ -49,17 +49,18 @@ fn first_listed(action: Action, wanted: &[ErrorCode], platform: ErrorCode) -> Er
 /// An account whose state does not allow the action.
 #[must_use]
 pub(super) fn account_state(state: AccountState, action: Action) -> WireError {
-    let wanted = match state {
-        AccountState::NotActivated => ErrorCode::CdnUserNotExists,
-        AccountState::AuthPending => ErrorCode::CdnUserAuthWait,
-        AccountState::AuthFailed => ErrorCode::CdnUserAuthFail,
-        AccountState::Suspended => ErrorCode::CdnUserIsSuspended,
-        AccountState::Isolated => ErrorCode::CdnUserIsIsolated,
-        AccountState::Migrated => ErrorCode::EcdnMigratedCdn,
+    let wanted: &[ErrorCode] = match state {
+        AccountState::NotActivated => &[ErrorCode::CdnUserNotExists],
+        AccountState::AuthPending => &[ErrorCode::CdnUserAuthWait],
+        AccountState::AuthFailed => &[ErrorCode::CdnUserAuthFail],
+        AccountState::Suspended => &[ErrorCode::CdnUserIsSuspended],
+        AccountState::Isolated => &[ErrorCode::CdnUserIsIsolated],
+        AccountState::Migrated => &[ErrorCode::EcdnMigratedCdn, ErrorCode::ProductUpgraded],
         // An active account is refused nothing.
-        AccountState::NotAllowed | AccountState::Active => ErrorCode::OpNoAuth,
+        AccountState::NotAllowed | AccountState::Active => &[],
     };
-    let code = first_listed(action, &[wanted, ErrorCode::OpNoAuth], ErrorCode::UnauthorizedOperation);
+    let any_state = [ErrorCode::OpNoAuth, ErrorCode::UnauthorizedUnknown];
+    let code = first_listed(action, &[wanted, &any_state].concat(), ErrorCode::UnauthorizedOperation);
     let error = PurgeError::AccountState(state);
     WireError::new(code, format!("{error}.")).with_chinese(chinese(&error))
 }
@@ -164,7 +165,7 @@ pub(super) fn registry(problem: &RegistryError, action: Action) -> WireError {
     let (wanted, platform): (&[ErrorCode], ErrorCode) = match problem {
         RegistryError::NotFound { .. } => (&[ErrorCode::CdnHostNotExists], ErrorCode::ResourceNotFound),
         RegistryError::Exists { .. } => (&[ErrorCode::CdnHostExists], ErrorCode::ResourceInUse),
-        RegistryError::OwnedByOther { .. } => (&[ErrorCode::CdnHostIsOwnedByOther], ErrorCode::ResourceInUse),
+        RegistryError::OwnedByOther { .. } => (&[ErrorCode::CdnHostIsUsedByOther], ErrorCode::ResourceInUse),
         RegistryError::Conflict { .. } => (&[ErrorCode::CdnConflictHostExists], ErrorCode::ResourceInUse),
         RegistryError::TooMany { .. } => (&[ErrorCode::CdnUserTooManyHosts], ErrorCode::LimitExceeded),
         RegistryError::Invalid { .. } => (&[ErrorCode::CdnParamError], ErrorCode::InvalidParameter),
@@ -200,7 +201,7 @@ fn chinese_registry(problem: &RegistryError) -> String {
     match problem {
         RegistryError::NotFound { id, .. } => format!("账号下没有域名 `{id}`。"),
         RegistryError::Exists { id, .. } => format!("域名 `{id}` 已接入。"),
-        RegistryError::OwnedByOther { name } => format!("域名 `{name}` 属于其他账号。"),
+        RegistryError::OwnedByOther { name } => format!("域名 `{name}` 已由其他账号接入。"),
         RegistryError::Conflict { name, other } => format!("域名 `{name}` 与其他账号的 `{other}` 冲突。"),
         RegistryError::TooMany { limit, .. } => format!("域名数量上限为 {limit} 个。"),
         RegistryError::Invalid { field, why } => format!("参数 {field} 不合法：{why}。"),

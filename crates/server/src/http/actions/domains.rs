@@ -28,6 +28,7 @@ struct Changed {}
 
 pub(super) async fn add(parts: &Parts, call: Checked<'_>) -> Answer {
     let request = AddCdnDomainRequest::from_params(call.params.clone())?;
+    may_serve_more(&call)?;
     if request.origin.backup.is_some() {
         let text = "Origin.BackupOrigins is not offered: list all origins in Origin.Origins; the next one is tried when one does not answer.";
         let chinese = "暂不支持 Origin.BackupOrigins，请将全部源站写入 Origin.Origins；某个源站无响应时会尝试下一个。";
@@ -59,10 +60,7 @@ pub(super) async fn add(parts: &Parts, call: Checked<'_>) -> Answer {
 
 pub(super) async fn start(parts: &Parts, call: Checked<'_>) -> Answer {
     let request = StartCdnDomainRequest::from_params(call.params.clone())?;
-    let state = call.snapshot.directory.account(call.caller.account).map(|account| account.state);
-    if state == Some(AccountState::Isolated) {
-        return Err(account_state(AccountState::Isolated, call.action));
-    }
+    may_serve_more(&call)?;
     wish(parts, call, &request.domain, Wish::Start, &request.options).await
 }
 
@@ -74,6 +72,25 @@ pub(super) async fn stop(parts: &Parts, call: Checked<'_>) -> Answer {
 pub(super) async fn delete(parts: &Parts, call: Checked<'_>) -> Answer {
     let request = DeleteCdnDomainRequest::from_params(call.params.clone())?;
     wish(parts, call, &request.domain, Wish::Delete, &request.options).await
+}
+
+/// An isolated account may stop what it has, not begin to serve more: a domain that is added is online.
+fn may_serve_more(call: &Checked<'_>) -> Result<(), WireError> {
+    let account = call.snapshot.directory.account(call.caller.account);
+    match account.map(|account| account.state) {
+        Some(AccountState::Isolated) => Err(account_state(AccountState::Isolated, call.action)),
+        // The other states were looked at before the parameters.
+        Some(
+            AccountState::Active
+            | AccountState::NotActivated
+            | AccountState::AuthPending
+            | AccountState::AuthFailed
+            | AccountState::Suspended
+            | AccountState::Migrated
+            | AccountState::NotAllowed,
+        )
+        | None => Ok(()),
+    }
 }
 
 async fn wish(parts: &Parts, call: Checked<'_>, domain: &str, wish: Wish, options: &CallOptions<'_>) -> Answer {
