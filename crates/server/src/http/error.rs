@@ -242,3 +242,27 @@ pub(super) fn store(error: &StoreError) -> WireError {
         .with_chinese("服务存储异常，无法确认本次请求是否已受理，请查询刷新历史或重新提交（重复刷新无害）。"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_no_client_can_force_are_mapped() {
+        for error in [StoreError::Busy, StoreError::Closed] {
+            assert_eq!(store(&error).code, ErrorCode::CdnSystemError);
+        }
+        assert_eq!(registry(&RegistryError::Contended, Action::AddCdnDomain).code, ErrorCode::CdnOpInProgress);
+    }
+
+    #[test]
+    fn each_action_answers_a_state_of_its_account_with_a_code_that_it_lists_or_with_the_platforms() {
+        for action in Action::ALL {
+            for state in AccountState::ALL {
+                let code = account_state(state, action).code;
+                let known = action.codes().contains(&code) || code == ErrorCode::UnauthorizedOperation;
+                assert!(known, "{action:?} {state:?} {code}");
+            }
+        }
+    }
+}

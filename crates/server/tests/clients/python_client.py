@@ -8,7 +8,8 @@ line, in order, so that one process serves many calls (importing the SDK costs h
 
 `form` is one of FORMS. Optional: "async": true (the SDK's httpx client), "token", "region", "language" ("en-US", "zh-CN"),
 "untyped": true (sends `params` as they are, where the SDK's typed request could not hold them; not with "async"), "protocol": "https",
-and with it "certification": the file of the only authority that is trusted.
+and with it "certification": the file of the only authority that is trusted. With "untyped" also "service" and "version" of another product,
+"options" as the SDK's `call_json` takes them, and "clockOff": by how many seconds the clock that the SDK sees is ahead.
 
     {"ok": {"TaskId": "..", "RequestId": ".."}}
     {"error": {"code": "AuthFailure.SignatureFailure", "message": "..", "requestId": ".."}}
@@ -17,9 +18,11 @@ and with it "certification": the file of the only authority that is trusted.
 import asyncio
 import json
 import sys
+import time
+from unittest import mock
 
 from tencentcloud.cdn.v20180606 import cdn_client, cdn_client_async, models
-from tencentcloud.common import credential
+from tencentcloud.common import common_client, credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
@@ -56,10 +59,21 @@ def request_of(call):
     return request
 
 
+def run_untyped(call, keys, profile):
+    region = call.get("region", "")
+    client = cdn_client.CdnClient(keys, region, profile)
+    if "service" in call or "version" in call:
+        service, version = call.get("service", "cdn"), call.get("version", "2018-06-06")
+        client = common_client.CommonClient(service, version, keys, region, profile)
+    seen = time.time
+    with mock.patch("time.time", lambda: seen() + call.get("clockOff", 0)):
+        return client.call_json(call["action"], call["params"], options=call.get("options"))["Response"]
+
+
 def run(call, keys, profile):
-    client = cdn_client.CdnClient(keys, call.get("region", ""), profile)
     if call.get("untyped"):
-        return client.call_json(call["action"], call["params"])["Response"]
+        return run_untyped(call, keys, profile)
+    client = cdn_client.CdnClient(keys, call.get("region", ""), profile)
     return json.loads(getattr(client, call["action"])(request_of(call)).to_json_string())
 
 

@@ -53,20 +53,20 @@ const OFFLINE: &str = "ResourceUnavailable.CdnHostIsNotOnline";
 const BATCH_LIMIT: &str = "LimitExceeded.CdnPurgeUrlExceedBatchLimit";
 const DAY_LIMIT: &str = "LimitExceeded.CdnPurgeUrlExceedDayLimit";
 
-fn variable(name: &str) -> PathBuf {
+pub(crate) fn variable(name: &str) -> PathBuf {
     let value = std::env::var_os(name);
     value.unwrap_or_else(|| panic!("{name} is not set: run scripts/test --setup, then . target/test-tools/env")).into()
 }
 
 /// A client process that takes a call a line.
-struct Sdk {
+pub(crate) struct Sdk {
     _child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Sdk {
-    fn python() -> Self {
+    pub(crate) fn python() -> Self {
         Self::start(&variable("CATHARSIS_TEST_PYTHON"), "python_client.py")
     }
 
@@ -90,7 +90,7 @@ impl Sdk {
         Self { _child: child, input, output }
     }
 
-    async fn call(&mut self, call: &Value) -> Value {
+    pub(crate) async fn call(&mut self, call: &Value) -> Value {
         self.input.write_all(format!("{call}\n").as_bytes()).await.expect("the client reads");
         let line = self.output.next_line().await.expect("the client writes").expect("the client goes on");
         serde_json::from_str(&line).expect("one JSON line")
@@ -148,7 +148,7 @@ fn with(mut call: Value, extra: &Value) -> Value {
 }
 
 /// The exception has this code and says which request it was.
-fn assert_refused(answer: &Value, code: &str, what: &str) {
+pub(crate) fn assert_refused(answer: &Value, code: &str, what: &str) {
     assert_eq!(answer["error"]["code"], code, "{what:.200}: {answer}");
     assert!(answer["error"]["requestId"].as_str().is_some_and(|id| id.len() == 36), "{what:.200}: {answer}");
 }

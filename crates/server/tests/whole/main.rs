@@ -8,6 +8,7 @@ mod bad_input;
 mod catch_up;
 mod cli;
 mod clients;
+mod codes;
 mod crash;
 mod fence;
 mod limits;
