@@ -3,6 +3,7 @@
 //! Not a formatter and not a linter: what rustfmt and clippy check stays theirs. The checks are functions of a [`Tree`] in memory, so
 //! each has a test that plants the fault it looks for. A rule broken anywhere is a [`Finding`]; nothing is repaired.
 
+mod codes;
 mod manifests;
 mod markdown;
 mod promises;
@@ -50,6 +51,8 @@ pub enum Rule {
     BrokenLink,
     /// A promise without a test, or with one that does not exist.
     Promise,
+    /// An error code whose row in docs/compat.md is missing, wrong, or without a test that exists.
+    ErrorCode,
 }
 
 impl Finding {
@@ -72,6 +75,7 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
     manifests::check(tree, &mut findings);
     markdown::check(tree, &mut findings);
     promises::check(tree, &mut findings);
+    codes::check(tree, &mut findings);
     findings.sort();
     findings
 }

@@ -225,3 +225,68 @@ fn a_promise_without_a_test_is_found() {
     assert_eq!(promises("| it holds | by care |"), [Rule::Promise]);
     assert_eq!(promises("| it holds | |"), [Rule::Promise]);
 }
+
+/// A page of these rows, beside two actions and the four codes of which each lists some.
+fn codes(rows: &[&str]) -> Vec<(Rule, String)> {
+    let vendor = "\nerror_codes! {\n    // Platform level.\n    /// Doc.\n    Denied = \"Denied\", \"\";\n\n    // Others.\n    \
+                  /// Doc.\n    TooLong = \"A.TooLong\", \"\";\n    Wrong = \"A.Wrong\", \"\";\n}\n";
+    let actions = "fn codes(self) -> X {\n match self {\n  Action::Purge => purge::CODES,\n  Action::See | Action::Look => see::SEE,\n }\n}\n";
+    let list = |name: &str, codes: &str| source(&format!("const {name}: &[ErrorCode] = &[{codes}];"));
+    let page = format!(
+        "| Code | Actions | When | Tests |\n|---|---|---|---|\n{}\n\n| `B` | no | such | table |\n",
+        rows.join("\n")
+    );
+    let tree = Tree::default()
+        .with("docs/compat.md", &page)
+        .with("crates/tcapi/src/code.rs", &source(vendor))
+        .with("crates/tcapi/src/cdn.rs", &source(actions))
+        .with("crates/tcapi/src/cdn/purge.rs", &list("CODES", "ErrorCode::TooLong, ErrorCode::Wrong"))
+        .with("crates/tcapi/src/cdn/see.rs", &list("SEE", "ErrorCode::Wrong"))
+        .with("crates/server/src/a.rs", &source("#[test]\nfn it_is_refused() {}"));
+    let found = check(&tree).into_iter().filter(|finding| finding.rule != Rule::Unreadable);
+    found.map(|finding| (finding.rule, finding.what)).collect()
+}
+
+const DENIED: &str = "| `Denied` | each | no policy | `it_is_refused` |";
+const LONG: &str = "| `A.TooLong` | Purge | over 9 bytes | `it_is_refused` |";
+const WRONG: &str = "| `A.Wrong` | each | nothing is ever wrong | cannot happen |";
+
+#[test]
+fn page_that_has_each_code_of_each_action_once_is_fine() {
+    assert_eq!(codes(&[DENIED, LONG, WRONG]), []);
+    let apart = "| `A.Wrong` | See, Look | bad | `it_is_refused` |\n| `A.Wrong` | Purge | no | cannot happen |";
+    assert_eq!(codes(&["| `Denied` | See | no policy | `it_is_refused` |", LONG, apart]), []);
+    assert_eq!(codes(&[DENIED, "| `A.TooLong`, `A.Wrong` | each | no | cannot happen |"]), []);
+}
+
+#[test]
+fn page_that_lacks_a_code_or_an_action_or_says_it_twice_or_without_a_test_is_found() {
+    for (rows, fault) in [
+        (vec![LONG, WRONG], "`Denied` stands in no row"),
+        (vec![DENIED, WRONG], "`A.TooLong` stands in no row"),
+        (
+            vec![DENIED, LONG, "| `A.Wrong` | Purge, See | bad | `it_is_refused` |"],
+            "`A.Wrong` of Look stands in 0 rows",
+        ),
+        (vec![DENIED, LONG, WRONG, "| `A.Wrong` | See | bad | `it_is_refused` |"], "`A.Wrong` of See stands in 2 rows"),
+        (vec![DENIED, LONG, WRONG, "| `A.Other` | each | bad | cannot happen |"], "there is no code `A.Other`"),
+        (vec![DENIED, WRONG, "| `A.TooLong` | Purge, Fly | bad | `it_is_refused` |"], "there is no action Fly"),
+        (vec![DENIED, WRONG, "| `A.TooLong` | Purge, See | bad | `it_is_refused` |"], "See does not list `A.TooLong`"),
+        (vec![DENIED, WRONG, "| `A.TooLong` | each | bad | `it_is_lost` |"], "no test is called `it_is_lost`"),
+        (
+            vec![DENIED, WRONG, "| `A.TooLong` | each | bad | by care |"],
+            "this row names no test, nor says `cannot happen`",
+        ),
+        (vec![DENIED, WRONG, LONG, "| `A.TooLong` | each |"], "this row lacks its code, its actions or its words"),
+    ] {
+        let found = codes(&rows);
+        assert!(found.iter().any(|(rule, what)| *rule == Rule::ErrorCode && what == fault), "{fault}: {found:?}");
+    }
+}
+
+#[test]
+fn lists_of_codes_that_cannot_be_read_are_found() {
+    let tree = Tree::default().with("docs/compat.md", "").with("crates/tcapi/src/code.rs", &source(""));
+    let rules: Vec<Rule> = check(&tree).into_iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, [Rule::ErrorCode]);
+}

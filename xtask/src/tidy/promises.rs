@@ -43,12 +43,12 @@ fn rows(page: &str) -> Vec<(usize, &str)> {
 }
 
 /// What stands between backticks.
-fn names(cell: &str) -> Vec<&str> {
+pub(super) fn names(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
 /// Full path of each test function: crate folder, modules, name.
-fn tests(tree: &Tree) -> Vec<Vec<String>> {
+pub(super) fn tests(tree: &Tree) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (path, text) in tree.with_extension("rs") {
         let seen = text.parse::<TokenStream>().map(tokens::look).unwrap_or_default();
@@ -68,7 +68,7 @@ fn file_modules(path: &str) -> Vec<String> {
 }
 
 /// A plain name means any test so called; a path must agree in every module, `tests` left out on both sides.
-fn is_named(test: &[String], name: &str) -> bool {
+pub(super) fn is_named(test: &[String], name: &str) -> bool {
     let wanted: Vec<&str> = name.split("::").filter(|part| *part != "tests").collect();
     let known: Vec<&str> = test.iter().map(String::as_str).filter(|part| *part != "tests").collect();
     match wanted.as_slice() {
