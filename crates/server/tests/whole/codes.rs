@@ -461,6 +461,9 @@ fn wrong_values(host: &str) -> Vec<(Action, Value, &'static str)> {
         rows.push((action, json!({ "StartTime": "yesterday" }), PARAM_ERROR));
         rows.push((action, json!({ "TaskId": "x", "Limit": 0 }), PARAM_ERROR));
     }
+    for action in [Action::DescribePurgeTasks, Action::DescribePushTasks, Action::DescribeDomains] {
+        rows.push((action, json!({ "Limit": "many" }), "InvalidParameter"));
+    }
     for action in [Action::StartCdnDomain, Action::StopCdnDomain, Action::DeleteCdnDomain] {
         rows.push((action, json!({ "Domain": "http://a" }), PARAM_ERROR));
     }
@@ -492,25 +495,30 @@ async fn what_is_no_call_of_this_product_is_refused_with_the_platforms_code() {
     let wrong = Keys { secret: "another".to_owned(), ..account.keys.clone() };
     let unknown = Keys { id: "AKIDunknown".to_owned(), ..account.keys.clone() };
     let keys = account.keys.clone();
+    let with_token = Keys { token: Some("none-of-ours".to_owned()), ..account.keys.clone() };
     let big = json!({ "Urls": vec![format!("http://www.acme.test/{}", "x".repeat(2_000)); 600] });
-    let purge = right(Action::PurgeUrlsCache, "www.acme.test");
     let rows = [
-        ("PurgeUrlsCache", &keys, json!({ "options": { "SkipSign": true } }), "AuthFailure.InvalidAuthorization"),
-        ("PurgeUrlsCache", &odd, json!({ "form": "v1-sha1-post" }), "AuthFailure.InvalidSecretId"),
-        ("PurgeUrlsCache", &unknown, json!({}), NO_KEY),
-        ("PurgeUrlsCache", &wrong, json!({}), SIGNATURE),
-        ("PurgeUrlsCache", &keys, json!({ "clockOff": 310 }), "AuthFailure.SignatureExpire"),
-        ("PurgeUrlsCache", &keys, json!({ "clockOff": -310 }), "AuthFailure.SignatureExpire"),
-        ("PurgeUrlsCache", &keys, json!({ "version": "2019-01-01" }), "NoSuchVersion"),
-        ("PurgeUrlsCache", &keys, json!({ "service": "cvm" }), "NoSuchProduct"),
-        ("PurgeEverything", &keys, json!({}), "InvalidAction"),
-        ("PurgeUrlsCache", &keys, json!({ "options": { "IsMultipart": true } }), "UnsupportedProtocol"),
-        ("PurgeUrlsCache", &keys, json!({ "form": "v1-sha1-post", "params": big }), "RequestSizeLimitExceeded"),
+        (&keys, json!({ "options": { "SkipSign": true } }), "AuthFailure.InvalidAuthorization"),
+        (&odd, json!({ "form": "v1-sha1-post" }), "AuthFailure.InvalidSecretId"),
+        (&unknown, json!({}), NO_KEY),
+        (&wrong, json!({}), SIGNATURE),
+        (&with_token, json!({}), TOKEN_FAILURE),
+        (&keys, json!({ "clockOff": 310 }), "AuthFailure.SignatureExpire"),
+        (&keys, json!({ "clockOff": -310 }), "AuthFailure.SignatureExpire"),
+        (&keys, json!({ "version": "2019-01-01" }), "NoSuchVersion"),
+        (&keys, json!({ "service": "cvm" }), "NoSuchProduct"),
+        (&keys, json!({ "options": { "IsMultipart": true } }), "UnsupportedProtocol"),
+        (&keys, json!({ "form": "v1-sha1-post", "params": big }), "RequestSizeLimitExceeded"),
     ];
-    for (action, keys, more, code) in rows {
-        let answer = world.call_with(keys, action, purge.clone(), more.clone()).await;
-        assert_refused(&answer, code, &format!("{action} {more:.100}"));
+    for action in Action::ALL {
+        for (keys, more, code) in &rows {
+            let params = right(action, "www.acme.test");
+            let answer = world.call_with(keys, action.as_str(), params, more.clone()).await;
+            assert_refused(&answer, code, &format!("{} {more:.100}", action.as_str()));
+        }
     }
+    let nonsense = world.call_with(&keys, "PurgeEverything", json!({}), json!({})).await;
+    assert_refused(&nonsense, "InvalidAction", "PurgeEverything");
     let region = world.call_with(
         &keys,
         "PurgeUrlsCache",
