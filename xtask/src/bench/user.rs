@@ -9,7 +9,7 @@ use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
 use catharsis_core::account::Limits;
 use catharsis_core::task::AccountId;
 use catharsis_registry::snapshot::Principal;
-use catharsis_registry::vault::Vault;
+use catharsis_registry::vault::{Absent, Vault};
 use catharsis_registry::{Defaults, Registry};
 
 use super::server::{Keys, database};
@@ -37,7 +37,7 @@ pub(super) async fn create(folder: &Path) -> anyhow::Result<Keys> {
     let store = Arc::new(store);
     let mut key_file = path.into_os_string();
     key_file.push(".key");
-    let vault = Vault::open(Path::new(&key_file))?;
+    let vault = Vault::open(Path::new(&key_file), Absent::Make)?;
     let defaults = Defaults { limits: Limits::default(), requests_per_second: 1 };
     let shared: Arc<dyn catharsis_core::ports::Store> = Arc::clone(&store) as _;
     let registry = Registry::open(shared, Arc::new(SystemClock::new()), vault, defaults).await?;
