@@ -14,6 +14,8 @@ use std::time::Duration;
 use catharsis_core::target::HostName;
 use subtle::ConstantTimeEq;
 
+use crate::protocol::LocalOrigins;
+
 /// Memory for cached objects, default: 256 MiB.
 pub const MEMORY_BYTES: u64 = 256 << 20;
 
@@ -94,6 +96,9 @@ pub struct EdgeConfig {
     /// Where each host leads besides the domains that come over the control listener; may be empty. A
     /// request for a host that neither knows is answered with 421.
     pub routes: Vec<Route>,
+    /// Whether the origins of those domains may be on this machine or its link; routes always may. Looked at
+    /// when a name is looked up, too. Default: they may not.
+    pub local_origins: LocalOrigins,
     /// Memory for cached objects in bytes, headers included. Default [`MEMORY_BYTES`].
     pub memory_bytes: u64,
     /// URLs and directories that the fence keeps marked. Default [`MARKS_MAX`].
@@ -146,6 +151,7 @@ impl EdgeConfig {
             control,
             control_token: None,
             routes,
+            local_origins: LocalOrigins::Refuse,
             memory_bytes: MEMORY_BYTES,
             marks_max: MARKS_MAX,
             object_bytes_max: OBJECT_BYTES_MAX,

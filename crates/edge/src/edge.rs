@@ -162,7 +162,7 @@ impl Parts {
             Box::leak(Box::new(Store::new(Arc::clone(&fence), config.memory_bytes, config.object_bytes_max)));
         let lock: &'static FencedLock = Box::leak(Box::new(FencedLock::new(Arc::clone(&fence), config.fetch_timeout)));
         let hasher = Hasher::default();
-        let routes = Arc::new(Routes::new(&config.routes));
+        let routes = Arc::new(Routes::new(&config.routes, config.local_origins));
         // Each origin once, and a connection of each that had died in the pool.
         let conf = Arc::new(ServerConf { max_retries: 2 * ORIGINS_MAX, ..ServerConf::default() });
         let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, hasher.clone());

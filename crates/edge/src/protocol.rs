@@ -13,6 +13,7 @@
 //! meaning gets a new version in the path.
 
 mod domains;
+mod local;
 mod names;
 
 use catharsis_core::invalidation::{Invalidation, Seq};
@@ -25,6 +26,7 @@ pub use domains::{
     DOMAINS_BODY_BYTES_MAX, DOMAINS_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ORIGINS_MAX, OriginAddress,
     OriginScheme, OriginServer, ServedDomain, ServedName, Serving, WEIGHT_MAX,
 };
+pub use local::{LocalAddress, LocalOrigins};
 pub use names::{KeyHost, KeyPath, LogId, WireSeq};
 
 /// Path of the invalidation call.

@@ -17,13 +17,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::config::{HostPattern, Route, Upstream};
-use crate::protocol::{DomainTable, KeyHost, LogId, OriginAddress, OriginScheme, ServedDomain, ServedName, Serving};
+use crate::protocol::{
+    DomainTable, KeyHost, LocalOrigins, LogId, OriginAddress, OriginScheme, ServedDomain, ServedName, Serving,
+};
 use crate::site::{Origin, Site, Way};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Routes {
     fixed: Table,
+    /// For the origins of domains.
+    local: LocalOrigins,
     served: ArcSwap<Served>,
     /// Held while a table is compared with the known one and put in its place.
     changing: Mutex<()>,
@@ -63,11 +67,12 @@ pub(crate) struct Outdated {
 
 impl Routes {
     /// The fixed routes, and no domain yet.
-    pub(crate) fn new(fixed: &[Route]) -> Self {
+    pub(crate) fn new(fixed: &[Route], local: LocalOrigins) -> Self {
         let mut table = Table::default();
         for route in fixed {
-            let entry =
-                Entry::Online(Arc::new(Site::new(vec![Origin::new(route.upstream.clone(), 1)], None, Way::Plain)));
+            // Written by whoever runs this edge, often to what runs beside it.
+            let origin = Origin::new(route.upstream.clone(), 1, LocalOrigins::Allow);
+            let entry = Entry::Online(Arc::new(Site::new(vec![origin], None, Way::Plain)));
             match &route.hosts {
                 HostPattern::Exact(host) => {
                     table.exact.insert(host.as_str().into(), entry);
@@ -78,7 +83,7 @@ impl Routes {
                 HostPattern::Any => table.any = Some(entry),
             }
         }
-        Self { fixed: table, served: ArcSwap::default(), changing: Mutex::new(()) }
+        Self { fixed: table, local, served: ArcSwap::default(), changing: Mutex::new(()) }
     }
 
     /// What a host leads to; `None` when nothing is known of it.
@@ -98,7 +103,7 @@ impl Routes {
     pub(crate) fn serve(&self, table: &DomainTable) -> Result<(), Outdated> {
         let mut next = Table::default();
         for domain in table.domains() {
-            let entry = entry(domain);
+            let entry = entry(domain, self.local);
             match &domain.name {
                 ServedName::Exact(host) => next.exact.insert(host.as_str().into(), entry),
                 ServedName::Below(parent) => next.below.insert(parent.as_str().into(), entry),
@@ -139,7 +144,7 @@ impl Table {
     }
 }
 
-fn entry(domain: &ServedDomain) -> Entry {
+fn entry(domain: &ServedDomain, local: LocalOrigins) -> Entry {
     match domain.state {
         Serving::Offline => Entry::Offline,
         Serving::Online => {
@@ -153,7 +158,7 @@ fn entry(domain: &ServedDomain) -> Entry {
                     OriginAddress::Ip(ip) => Upstream::Address(SocketAddr::new(*ip, it.port())),
                     OriginAddress::Host(host) => Upstream::Name(host.as_str().into(), it.port()),
                 };
-                Origin::new(upstream, it.weight())
+                Origin::new(upstream, it.weight(), local)
             });
             Entry::Online(Arc::new(Site::new(origins.collect(), domain.host_header.clone(), way)))
         }
@@ -172,7 +177,7 @@ mod tests {
     fn fixed(routes: &[(HostPattern, u16)]) -> Routes {
         let at = |port: u16| Upstream::Address(SocketAddr::from(([127, 0, 0, 1], port)));
         let route = |(hosts, port): &(HostPattern, u16)| Route { hosts: hosts.clone(), upstream: at(*port) };
-        Routes::new(&routes.iter().map(route).collect::<Vec<_>>())
+        Routes::new(&routes.iter().map(route).collect::<Vec<_>>(), LocalOrigins::Allow)
     }
 
     fn name(text: &str) -> HostName {

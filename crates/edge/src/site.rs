@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use pingora_core::{Error, ErrorType, Result};
 
 use crate::config::Upstream;
-use crate::protocol::KeyHost;
+use crate::protocol::{KeyHost, LocalAddress, LocalOrigins};
 
 /// How long a looked-up upstream address is used.
 const RESOLVED_FOR: Duration = Duration::from_secs(30);
@@ -49,6 +49,7 @@ pub(crate) struct Site {
 pub(crate) struct Origin {
     upstream: Upstream,
     weight: u8,
+    local: LocalOrigins,
     state: Mutex<Known>,
 }
 
@@ -135,8 +136,8 @@ pub(crate) enum Next {
 }
 
 impl Origin {
-    pub(crate) fn new(upstream: Upstream, weight: u8) -> Self {
-        Self { upstream, weight, state: Mutex::default() }
+    pub(crate) fn new(upstream: Upstream, weight: u8, local: LocalOrigins) -> Self {
+        Self { upstream, weight, local, state: Mutex::default() }
     }
 
     fn is_avoided(&self) -> bool {
@@ -145,7 +146,7 @@ impl Origin {
 
     async fn address(&self, within: Duration) -> Result<SocketAddr> {
         let (name, port) = match &self.upstream {
-            Upstream::Address(address) => return Ok(*address),
+            Upstream::Address(address) => return if self.takes(address) { Ok(*address) } else { Err(local()) },
             Upstream::Name(name, port) => (name, *port),
         };
         if let Some((at, address)) = self.known().resolved
@@ -156,10 +157,21 @@ impl Origin {
         // Several requests may look it up at once: they find the same.
         let lookup = tokio::net::lookup_host((&**name, port));
         let found = tokio::time::timeout(within, lookup).await;
-        let found = found.map_err(|_| unresolved())?.map_err(|_| unresolved())?.next();
-        let address = found.ok_or_else(unresolved)?;
+        let found = found.map_err(|_| unresolved())?.map_err(|_| unresolved())?;
+        // What is connected to is what was looked at: a name that changes its address changes nothing here.
+        let mut refused = false;
+        let address = { found }.find(|address| {
+            refused |= !self.takes(address);
+            self.takes(address)
+        });
+        let address = address.ok_or_else(|| if refused { local() } else { unresolved() })?;
         self.known().resolved = Some((Instant::now(), address));
         Ok(address)
+    }
+
+    /// Whether this address may be the origin's.
+    fn takes(&self, address: &SocketAddr) -> bool {
+        self.local == LocalOrigins::Allow || LocalAddress::of(address.ip()).is_none()
     }
 
     // Two independent values, each whole.
@@ -172,13 +184,17 @@ fn unresolved() -> Box<Error> {
     Error::explain(ErrorType::ConnectError, "the upstream's name has no address").into_up()
 }
 
+fn local() -> Box<Error> {
+    Error::explain(ErrorType::ConnectError, "the origin's address is on this machine or its link").into_up()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn site(weights: &[u8]) -> Site {
         let origin = |(weight, port): (&u8, u16)| {
-            Origin::new(Upstream::Address(SocketAddr::from(([127, 0, 0, 1], port))), *weight)
+            Origin::new(Upstream::Address(SocketAddr::from(([127, 0, 0, 1], port))), *weight, LocalOrigins::Allow)
         };
         Site::new(weights.iter().zip(1..).map(origin).collect(), None, Way::Plain)
     }

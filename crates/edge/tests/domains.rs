@@ -7,6 +7,7 @@ mod support;
 use std::net::SocketAddr;
 
 use catharsis_edge::config::Secret;
+use catharsis_edge::protocol::LocalOrigins;
 use catharsis_edge::{Edge, EdgeConfig, RunningEdge};
 use support::{Answer, Door, Gate, Origin, Page};
 
@@ -14,6 +15,7 @@ use support::{Answer, Door, Gate, Origin, Page};
 fn edge_with(change: impl FnOnce(&mut EdgeConfig)) -> (RunningEdge, Door) {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut config = EdgeConfig::new("test", free, free, Vec::new());
+    config.local_origins = LocalOrigins::Allow;
     change(&mut config);
     let edge = Edge::start(&config).expect("it starts");
     let door = Door { traffic: edge.traffic_addr(), control: edge.control_addr() };
@@ -193,4 +195,22 @@ async fn table_wants_the_token_and_may_hold_ten_thousand_domains() {
     assert_eq!(door.request("GET", "/x", &[("host", &name(0))]).await.status, 421);
     assert_eq!(door.tell("PUT", "/v1/domains", &body, Some("right")).await.status, 200);
     assert_eq!(door.request("GET", "/x", &[("host", &name(9_999))]).await.text(), "x");
+}
+
+#[tokio::test]
+async fn origin_on_the_edges_own_machine_is_not_fetched_from_unless_that_is_allowed() {
+    let origin = Origin::start().await;
+    origin.put("/x", Page::fresh("x"));
+    let named = |name: &str| at(origin.addr, 1).replace("127.0.0.1", name);
+    // An address, a name whose addresses are looked up, and an old spelling that systems read as one.
+    for server in [at(origin.addr, 1), named("localhost"), named("0x7f000001")] {
+        for (local, status, text) in [(LocalOrigins::Refuse, 502, ""), (LocalOrigins::Allow, 200, "x")] {
+            let (_edge, door) = edge_with(|it| it.local_origins = local);
+            serve(door, "l", 1, &[domain("a.test", "online", std::slice::from_ref(&server))]).await;
+            let before = origin.asked("/x").len();
+            let answer = door.get("/x").await;
+            assert_eq!((answer.status.as_u16(), answer.text()), (status, text), "{server} {local:?}");
+            assert_eq!(origin.asked("/x").len() - before, usize::from(local == LocalOrigins::Allow));
+        }
+    }
 }

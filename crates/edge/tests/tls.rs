@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 
+use catharsis_edge::protocol::LocalOrigins;
 use catharsis_edge::{Edge, EdgeConfig};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::Door;
@@ -77,7 +78,9 @@ fn domain(name: &str, origin: SocketAddr, host: &str) -> String {
 /// name, by a name of its own, and by one that it has not.
 async fn seen(origin: SocketAddr) -> Vec<(u16, String)> {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let edge = Edge::start(&EdgeConfig::new("test", free, free, Vec::new())).expect("it starts");
+    let mut config = EdgeConfig::new("test", free, free, Vec::new());
+    config.local_origins = LocalOrigins::Allow;
+    let edge = Edge::start(&config).expect("it starts");
     let door = Door { traffic: edge.traffic_addr(), control: edge.control_addr() };
     let domains = [
         domain("right.test", origin, "null"),

@@ -21,8 +21,8 @@ pub const DOMAINS_PATH: &str = "/v1/domains";
 /// Most domains in a table.
 pub const DOMAINS_MAX: usize = 10_000;
 
-/// Most origins of one domain.
-pub const ORIGINS_MAX: usize = 32;
+/// Most origins of one domain, as in the contract of AddCdnDomain.
+pub const ORIGINS_MAX: usize = 64;
 
 /// Highest weight of an origin.
 pub const WEIGHT_MAX: u8 = 100;
