@@ -20,7 +20,7 @@ use catharsis_edge::protocol::{KeyHost, OriginAddress, OriginScheme, OriginServe
 use catharsis_registry::Registry;
 use catharsis_registry::record::OriginRecord;
 use catharsis_registry::snapshot::{DomainEntry, Snapshot};
-use catharsis_tcapi::cdn::{self, OriginHost};
+use catharsis_tcapi::cdn;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -207,11 +207,7 @@ fn scheme(origin: &OriginRecord) -> OriginScheme {
 /// An address as it was accepted.
 fn server(text: &str, origin: &OriginRecord) -> Option<OriginServer> {
     let parsed = cdn::OriginAddress::parse(text)?;
-    let address = match parsed.host {
-        OriginHost::Name(name) => OriginAddress::parse(&name).ok()?,
-        OriginHost::V4(address) => OriginAddress::parse(&address.to_string()).ok()?,
-        OriginHost::V6(address) => OriginAddress::parse(&address.to_string()).ok()?,
-    };
+    let address = OriginAddress::parse(&parsed.host.to_string()).ok()?;
     let usual = if scheme(origin) == OriginScheme::Https { 443 } else { 80 };
     OriginServer::new(address, parsed.port.map_or(usual, |port| port.get()), parsed.weight.unwrap_or(1)).ok()
 }

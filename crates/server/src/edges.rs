@@ -34,6 +34,7 @@ pub(crate) fn start(section: &EdgeSection, token: Option<&Secret>) -> anyhow::Re
     config.object_bytes_max = section.object_max.as_usize();
     config.marks_max = NonZeroUsize::new(section.marks_max).unwrap_or(NonZeroUsize::MIN);
     config.default_ttl = section.default_ttl.map(|span| span.0);
+    config.local_origins = section.local_origins;
     config.connect_timeout = section.connect_timeout.0;
     config.read_timeout = section.read_timeout.0;
     config.fetch_timeout = section.fetch_timeout.0;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use catharsis_edge::protocol::LocalOrigins;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Size, Span};
@@ -64,6 +65,11 @@ pub struct ApiSection {
     /// body is not covered by its signature: switch it off where clients do not need it.
     #[serde(default = "ApiSection::unsigned_payload")]
     pub unsigned_payload: bool,
+    /// Whether AddCdnDomain takes origins that are loopback, link-local, unspecified or multicast addresses:
+    /// `refuse` (default), since edges would fetch from themselves or their own machine, or `allow`. An edge
+    /// has a switch of its own.
+    #[serde(default)]
+    pub local_origins: LocalOrigins,
 }
 
 const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
@@ -129,6 +135,7 @@ impl ApiSection {
             write_timeout: Self::write_timeout(),
             idle_timeout: Self::idle_timeout(),
             unsigned_payload: Self::unsigned_payload(),
+            local_origins: LocalOrigins::Refuse,
         }
     }
 

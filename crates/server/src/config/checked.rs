@@ -351,9 +351,6 @@ fn check_edge(edge: &EdgeSection, problems: &mut Problems) -> Option<Secret> {
     if NodeId::parse(&edge.name).is_none() {
         problems.add(format!("{path}: the name must be of lower-case letters, digits, - _ ."));
     }
-    if edge.routes.is_empty() {
-        problems.add(format!("{path}: it would answer nothing: write at least one [[edge.route]]"));
-    }
     for route in &edge.routes {
         if route.host != "*" {
             problems.keep(&format!("{path} route `{}`", route.host), DomainName::parse(&route.host));

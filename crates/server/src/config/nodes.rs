@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use catharsis_edge::protocol::LocalOrigins;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Secret, Size, Span};
@@ -160,8 +161,12 @@ pub struct EdgeSection {
     pub fetch_timeout: Span,
     /// How long a response stays fresh that is cacheable but does not say how long; absent: it is not kept.
     pub default_ttl: Option<Span>,
-    /// Where requests go, by host.
-    #[serde(rename = "route")]
+    /// Whether a domain's origin may be on this machine or its link: `refuse` (default) or `allow`. Looked at
+    /// when its name is looked up, too. Where routes lead is not asked.
+    #[serde(default)]
+    pub local_origins: LocalOrigins,
+    /// Where requests go, by host, beside the domains of the API; may be absent.
+    #[serde(default, rename = "route")]
     pub routes: Vec<RouteSection>,
 }
 
@@ -201,6 +206,7 @@ impl EdgeSection {
             read_timeout: Self::read_timeout(),
             fetch_timeout: Self::fetch_timeout(),
             default_ttl: None,
+            local_origins: LocalOrigins::Refuse,
             routes: vec![RouteSection { host: "*".to_owned(), upstream }],
         }
     }

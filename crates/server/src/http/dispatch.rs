@@ -81,7 +81,7 @@ impl Api {
         let unsigned = if api.unsigned_payload { UnsignedPayload::Accept } else { UnsignedPayload::Refuse };
         let Backend { service, pushes, registry, distribution, events } = backend;
         Ok(Self {
-            parts: Parts { service, pushes, registry, distribution, events },
+            parts: Parts { service, pushes, registry, distribution, events, local_origins: api.local_origins },
             rates: Rates::open(rates, Arc::clone(&clock))?,
             clock,
             bodies: BodyBudget::new(api.body_memory.as_usize(), api.body_timeout.0),

@@ -4,6 +4,7 @@
 //! that its type names.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
@@ -74,6 +75,16 @@ pub enum OriginHost {
     V4(Ipv4Addr),
     /// IPv6.
     V6(Ipv6Addr),
+}
+
+impl fmt::Display for OriginHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::V4(address) => address.fmt(f),
+            Self::V6(address) => address.fmt(f),
+        }
+    }
 }
 
 impl Serialize for OriginAddress<'_> {

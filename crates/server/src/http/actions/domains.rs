@@ -3,6 +3,8 @@
 use catharsis_core::account::AccountState;
 use catharsis_core::domain::{DomainName, DomainStatus};
 use catharsis_core::service::Rehearsal;
+use catharsis_core::target::HostName;
+use catharsis_edge::protocol::{LocalAddress, LocalOrigins};
 use catharsis_registry::RegistryError;
 use catharsis_registry::change::{NewDomain, Wish};
 use catharsis_registry::error::StateProblem;
@@ -10,7 +12,8 @@ use catharsis_registry::record::OriginRecord;
 use catharsis_registry::snapshot::DomainEntry;
 use catharsis_tcapi::cdn::{
     AddCdnDomainRequest, CallOptions, DeleteCdnDomainRequest, DescribeDomainsRequest, DescribeDomainsResponse,
-    DomainFilter, DomainFilterName, DryRun, Request, StartCdnDomainRequest, StopCdnDomainRequest,
+    DomainFilter, DomainFilterName, DryRun, OriginAddress, OriginHost, Request, StartCdnDomainRequest,
+    StopCdnDomainRequest,
 };
 use catharsis_tcapi::code::{ErrorCode, WireError};
 use serde::Serialize;
@@ -34,6 +37,9 @@ pub(super) async fn add(parts: &Parts, call: Checked<'_>) -> Answer {
         let chinese = "暂不支持 Origin.BackupOrigins，请将全部源站写入 Origin.Origins；某个源站无响应时会尝试下一个。";
         return Err(WireError::new(ErrorCode::CdnParamError, text).with_chinese(chinese));
     }
+    if parts.local_origins == LocalOrigins::Refuse {
+        request.origin.origins.iter().enumerate().try_for_each(|(n, origin)| elsewhere(n, origin))?;
+    }
     let name = name(&request.domain)?;
     permitted(&call, &name)?;
     let new = NewDomain {
@@ -56,6 +62,26 @@ pub(super) async fn add(parts: &Parts, call: Checked<'_>) -> Answer {
     parts.registry.create_domain(&new).await.map_err(|error| registry(&error, call.action))?;
     info!(request_id = %call.id, account = %call.caller.account, domain = %name, "domain added");
     ok(call.id, &Changed {})
+}
+
+/// Refuses an origin that every edge would look for on its own machine or link: what answers there is nobody's
+/// to publish. A name that leads there is found out by the edge.
+fn elsewhere(n: usize, origin: &OriginAddress<'_>) -> Result<(), WireError> {
+    let local = match &origin.host {
+        OriginHost::Name(name) => HostName::parse(name).ok().and_then(|name| LocalAddress::of_name(&name)),
+        OriginHost::V4(address) => LocalAddress::of((*address).into()),
+        OriginHost::V6(address) => LocalAddress::of((*address).into()),
+    };
+    let Some(local) = local else { return Ok(()) };
+    let text = &origin.text;
+    let english = format!(
+        "The parameter `Origin.Origins.{n}` is `{text}`, a {local} address, which is not the same machine for every edge: give \
+         an address on the network."
+    );
+    let chinese = format!(
+        "参数 `Origin.Origins.{n}` 为 `{text}`，属于 {local} 地址，不是各节点都能访问的同一台源站，请填写网络上的地址。"
+    );
+    Err(WireError::new(ErrorCode::CdnParamError, english).with_chinese(chinese))
 }
 
 pub(super) async fn start(parts: &Parts, call: Checked<'_>) -> Answer {
@@ -173,7 +199,7 @@ fn keeps(filter: &DomainFilter<'_>, entry: &DomainEntry, status: DomainStatus) -
     let origin = entry.record.origin.as_ref();
     match filter.name {
         DomainFilterName::Origin => {
-            let host = |address: &str| address.split(':').next().is_some_and(&named);
+            let host = |text: &str| OriginAddress::parse(text).is_some_and(|it| named(&it.host.to_string()));
             origin.is_some_and(|it| it.origins.iter().any(|address| named(address) || host(address)))
         }
         DomainFilterName::Domain => named(&entry.name.to_string()),

@@ -12,6 +12,7 @@ use catharsis_core::account::AccountState;
 use catharsis_core::plan::Caller;
 use catharsis_core::push::service::PushService;
 use catharsis_core::service::PurgeService;
+use catharsis_edge::protocol::LocalOrigins;
 use catharsis_registry::{Registry, Snapshot};
 use catharsis_tcapi::cdn::{Action, DescribeCacheNodesRequest, Effect, ModifyPurgeFetchTaskStatusRequest, Request};
 use catharsis_tcapi::code::{ErrorCode, WireError};
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) distribution: Arc<Distribution>,
     pub(super) events: Arc<Events>,
+    pub(super) local_origins: LocalOrigins,
 }
 
 /// One call whose identity, permission and rate are checked.
