@@ -40,6 +40,8 @@ struct Page {
     status: u16,
     text: Option<String>,
     vary: Option<&'static str>,
+    validated: bool,
+    confirmed: u64,
     padding: usize,
     gate: watch::Sender<Gate>,
     requests: watch::Sender<u64>,
@@ -60,6 +62,8 @@ impl Default for Page {
             status: 200,
             text: None,
             vary: None,
+            validated: false,
+            confirmed: 0,
             padding: 0,
             gate: watch::Sender::new(Gate::Open),
             requests: watch::Sender::new(0),
@@ -114,6 +118,17 @@ impl Origin {
     /// Makes a page vary by a header field, whose value is then part of the body.
     pub fn set_vary(&self, path: &str, field: &'static str) {
         self.pages.with(path, |page| page.vary = Some(field));
+    }
+
+    /// Gives a page an `ETag`, its text, and answers 304 to whoever has it already (RFC 9110, section 13.1.2).
+    pub fn set_validated(&self, path: &str) {
+        self.pages.with(path, |page| page.validated = true);
+    }
+
+    /// Answers of a page so far that were 304.
+    #[must_use]
+    pub fn confirmed(&self, path: &str) -> u64 {
+        self.pages.with(path, |page| page.confirmed)
     }
 
     /// Makes a page's body so many bytes longer.
@@ -178,10 +193,14 @@ async fn connection(stream: TcpStream, pages: Arc<Pages>) {
 
 async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let (status, text, vary, padding, mut gate) = pages.with(path, |page| {
+    let known = request.headers().get("if-none-match").and_then(|value| value.to_str().ok());
+    let (status, text, etag, vary, padding, mut gate) = pages.with(path, |page| {
         page.requests.send_modify(|requests| *requests += 1);
         let text = page.text.clone().unwrap_or_else(|| format!("v{}", page.version));
-        (page.status, text, page.vary, page.padding, page.gate.subscribe())
+        let etag = page.validated.then(|| format!("\"{text}\""));
+        let confirmed = etag.is_some() && etag.as_deref() == known;
+        page.confirmed += u64::from(confirmed);
+        (if confirmed { 304 } else { page.status }, text, etag, page.vary, page.padding, page.gate.subscribe())
     });
     let now = *gate.borrow();
     match now {
@@ -192,6 +211,12 @@ async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Respons
     }
     let mut body = text;
     let mut response = Response::builder().status(status).header("cache-control", "public, max-age=600");
+    if let Some(etag) = etag {
+        response = response.header("etag", etag);
+    }
+    if status == 304 {
+        return Ok(response.body(Full::default()).expect("a text of a test is a valid field"));
+    }
     if let Some(field) = vary {
         let value = request.headers().get(field);
         body.push(' ');

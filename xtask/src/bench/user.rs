@@ -37,7 +37,7 @@ pub(super) async fn create(folder: &Path) -> anyhow::Result<Keys> {
     let store = Arc::new(store);
     let mut key_file = path.into_os_string();
     key_file.push(".key");
-    let vault = Vault::open(Path::new(&key_file), Absent::Make)?;
+    let vault = Vault::open(Path::new(&key_file), Absent::Refuse)?;
     let defaults = Defaults { limits: Limits::default(), requests_per_second: 1 };
     let shared: Arc<dyn catharsis_core::ports::Store> = Arc::clone(&store) as _;
     let registry = Registry::open(shared, Arc::new(SystemClock::new()), vault, defaults).await?;

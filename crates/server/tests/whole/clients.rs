@@ -21,13 +21,14 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::support::{Connection, SECRET_ID, SECRET_KEY, Server, Setup};
 
-const PYTHON_FORMS: [&str; 7] =
+pub(crate) const PYTHON_FORMS: [&str; 7] =
     ["tc3-post", "tc3-get", "tc3-post-unsigned", "v1-sha1-get", "v1-sha1-post", "v1-sha256-get", "v1-sha256-post"];
-const NODE_FORMS: [&str; 6] = ["tc3-post", "tc3-get", "v1-sha1-get", "v1-sha1-post", "v1-sha256-get", "v1-sha256-post"];
+pub(crate) const NODE_FORMS: [&str; 6] =
+    ["tc3-post", "tc3-get", "v1-sha1-get", "v1-sha1-post", "v1-sha256-get", "v1-sha256-post"];
 
 /// Texts that one client or another escapes in its own way; more than ten, so that v1's order by ASCII
 /// (`Urls.10` before `Urls.2`) matters.
-const URLS: [&str; 15] = [
+pub(crate) const URLS: [&str; 15] = [
     "http://www.a.test/a b",
     "http://www.a.test/a+b",
     "http://www.a.test/a*b?c=*.jpg",
@@ -70,10 +71,16 @@ impl Sdk {
         Self::start(&variable("CATHARSIS_TEST_PYTHON"), "python_client.py")
     }
 
-    fn node() -> Self {
+    pub(crate) fn node() -> Self {
         // Read by the program itself; asked for here so that its absence is told the same way.
         let _folder = variable("CATHARSIS_TEST_NODE_DIR");
         Self::start(&variable("CATHARSIS_TEST_NODE"), "node_client.mjs")
+    }
+
+    /// The command line client, which is asked for by its script's interpreter.
+    pub(crate) fn tccli() -> Self {
+        let _installed = variable("CATHARSIS_TEST_TCCLI");
+        Self::start(&variable("CATHARSIS_TEST_PYTHON"), "tccli_client.py")
     }
 
     fn start(program: &Path, script: &str) -> Self {
@@ -98,7 +105,7 @@ impl Sdk {
 }
 
 /// A call of the test account.
-fn call(server: &Server, form: &str, action: &str, params: Value) -> Value {
+pub(crate) fn call(server: &Server, form: &str, action: &str, params: Value) -> Value {
     let mut call = json!({ "endpoint": server.api.to_string(), "secretId": SECRET_ID, "secretKey": SECRET_KEY });
     let fields = [("form", json!(form)), ("action", json!(action)), ("params", params)];
     let all = call.as_object_mut().expect("an object");
@@ -141,7 +148,7 @@ fn charged(quota: &Value) -> [u64; 2] {
 }
 
 /// The same call with these further fields.
-fn with(mut call: Value, extra: &Value) -> Value {
+pub(crate) fn with(mut call: Value, extra: &Value) -> Value {
     let fields = extra.as_object().expect("an object").clone();
     call.as_object_mut().expect("an object").extend(fields);
     call

@@ -60,7 +60,17 @@ impl Setup {
         Self { folder, text }
     }
 
-    /// The same with these `[limits]`.
+    /// No API: one built-in edge that serves only the domains that it is told, from origins of this machine too.
+    pub(crate) fn edge_for_domains(traffic: SocketAddr, control: SocketAddr) -> Self {
+        let folder = std::sync::Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let text = format!(
+            "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\n\
+             listen = \"{traffic}\"\ncontrol = \"{control}\"\nlocal_origins = \"allow\"\n"
+        );
+        Self { folder, text }
+    }
+
+    /// The same as [`Self::new`] with these `[limits]`.
     pub(crate) fn with_limits(limits: &str) -> Self {
         let folder = std::sync::Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let store = folder.path().join("catharsis.db");
@@ -222,10 +232,15 @@ impl Server {
         self.child.wait().expect("our own child");
     }
 
+    /// Sends a signal (`TERM`, `STOP`, `CONT`) to this process.
+    pub(crate) fn signal(&self, name: &str) {
+        let asked = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "our own child can be asked");
+    }
+
     /// SIGTERM, and the exit status.
     pub(crate) async fn terminate(mut self) -> std::process::ExitStatus {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(asked.is_ok_and(|status| status.success()), "our own child can be asked");
+        self.signal("TERM");
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("our own child") {
