@@ -15,7 +15,7 @@ struct Arguments {
 enum Chore {
     /// Check the rules of STYLE.md that a machine can see.
     Tidy,
-    /// Measure the rows of the performance budget, each beside its limit, on real processes.
+    /// Measure the rows of the performance budget, each beside its limit, on real processes: about three minutes after the release build.
     Bench {
         /// Write the figures into docs/performance.md.
         #[arg(long)]
