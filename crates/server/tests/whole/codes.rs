@@ -194,7 +194,7 @@ fn right(action: Action, host: &str) -> Value {
         }
         Action::AddCdnDomain => json!({
             "Domain": format!("new.{host}"), "ServiceType": "web", "Area": "global",
-            "Origin": { "Origins": ["127.0.0.1:8080"], "OriginType": "ip" },
+            "Origin": { "Origins": ["192.0.2.1:8080"], "OriginType": "ip" },
         }),
         Action::StartCdnDomain | Action::StopCdnDomain | Action::DeleteCdnDomain => json!({ "Domain": host }),
         Action::DescribePurgeReceipts => json!({ "TaskId": "1-none" }),
@@ -322,13 +322,13 @@ async fn domain_that_cannot_be_added_is_refused_with_the_reason() {
     world.domain(&other, "www.other.test").await;
     world.domain(&other, "*.wild.test").await;
     let before = world.ledger(&account).await;
-    let origin = json!({ "Origins": ["127.0.0.1:8080"], "OriginType": "ip" });
+    let origin = json!({ "Origins": ["192.0.2.1:8080"], "OriginType": "ip" });
     let add = |domain: &str, more: Value| {
         let mut params = json!({ "Domain": domain, "ServiceType": "web", "Origin": origin });
         params.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         params
     };
-    let backup = json!({ "Origins": ["127.0.0.1"], "OriginType": "ip", "BackupOrigins": ["10.0.0.1"], "BackupOriginType": "ip" });
+    let backup = json!({ "Origins": ["192.0.2.1"], "OriginType": "ip", "BackupOrigins": ["10.0.0.1"], "BackupOriginType": "ip" });
     for (params, code) in [
         (add("www.acme.test", json!({})), "ResourceInUse.CdnHostExists"),
         (add("www.other.test", json!({})), "UnauthorizedOperation.CdnHostIsUsedByOther"),
@@ -343,6 +343,8 @@ async fn domain_that_cannot_be_added_is_refused_with_the_reason() {
         (add("a.test", json!({ "Origin": { "Origins": ["a.cos.test"], "OriginType": "cos" } })), PARAM_ERROR),
         (add("a.test", json!({ "Origin": { "Origins": vec!["10.0.0.1"; 65], "OriginType": "ip" } })), PARAM_ERROR),
         (add("a.test", json!({ "Origin": backup })), PARAM_ERROR),
+        (add("a.test", json!({ "Origin": { "Origins": ["127.0.0.1:8080"], "OriginType": "ip" } })), PARAM_ERROR),
+        (add("a.test", json!({ "Origin": { "Origins": ["169.254.169.254"], "OriginType": "ip" } })), PARAM_ERROR),
         (add("a.test", json!({ "Referer": { "Switch": "on" } })), PARAM_ERROR),
         (add("a.test", json!({ "Origin": "127.0.0.1" })), "InvalidParameter"),
     ] {
