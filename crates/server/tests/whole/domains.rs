@@ -11,7 +11,7 @@ use catharsis_testkit::origin::Origin;
 use serde_json::{Value, json};
 
 use crate::clients::{Sdk, assert_refused, call, with};
-use crate::support::{PATIENCE, Server, Setup, free_address};
+use crate::support::{PATIENCE, Server, Setup};
 
 const PARAM_ERROR: &str = "InvalidParameter.CdnParamError";
 const NO_HOST: &str = "ResourceNotFound.CdnHostNotExists";
@@ -112,22 +112,23 @@ fn domain_names(page: &Value) -> Vec<String> {
 }
 
 /// An edge in a process of its own.
-struct EdgeProcess {
-    setup: Setup,
-    process: Server,
-    traffic: SocketAddr,
-    control: SocketAddr,
-}
+struct EdgeProcess(Server);
 
 impl EdgeProcess {
     fn start() -> Self {
-        let (traffic, control) = (free_address(), free_address());
-        let setup = Setup::edge_for_domains(traffic, control);
-        Self { process: setup.start(), setup, traffic, control }
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self(Setup::edge_for_domains(free, free).start())
+    }
+
+    /// Kills it, and starts another in its place.
+    fn replace(&mut self) {
+        let (traffic, control) = self.0.edge;
+        self.0.kill();
+        self.0 = Setup::edge_for_domains(traffic, control).start();
     }
 
     async fn get(&self, host: &str, path: &str) -> Fetched {
-        get(self.traffic, host, path, &[]).await
+        get(self.0.edge.0, host, path, &[]).await
     }
 
     async fn status(&self, host: &str) -> u16 {
@@ -164,8 +165,8 @@ impl Stage {
         let setup = Setup::new()
             .api_line("local_origins = \"allow\"")
             .section("[relay]\nanswer_timeout = \"60s\"\nbatch_timeout = \"60s\"")
-            .node("inland", "mainland", "edge", mainland.control, "join = \"empty\"")
-            .node("abroad", "overseas", "edge", overseas.control, "join = \"empty\"");
+            .node("inland", "mainland", "edge", mainland.0.edge.1, "join = \"empty\"")
+            .node("abroad", "overseas", "edge", overseas.0.edge.1, "join = \"empty\"");
         Self { api: Api::start(&setup), origin, mainland, overseas }
     }
 
@@ -199,11 +200,11 @@ async fn added_domain_is_processing_until_the_edges_of_its_area_serve_it_and_no_
     let mut stage = Stage::start().await;
     let host = "new.shop.test";
     assert_eq!((stage.mainland.status(host).await, stage.overseas.status(host).await), (421, 421));
-    stage.mainland.process.signal("STOP");
+    stage.mainland.0.signal("STOP");
     stage.add(host, "mainland").await;
     let held = stage.api.shown(host).await;
     stage.api.refused("StopCdnDomain", named(host), "ResourceInUse.CdnOpInProgress").await;
-    stage.mainland.process.signal("CONT");
+    stage.mainland.0.signal("CONT");
     let shown = stage.api.settled(host, "online").await;
     let mut expected = shown.clone();
     expected["Status"] = json!("processing");
@@ -359,8 +360,7 @@ async fn edge_that_was_killed_gets_its_domains_again() {
     stage.online("off.shop.test", "mainland").await;
     stage.api.ok("StopCdnDomain", named("off.shop.test")).await;
     stage.api.settled("off.shop.test", "offline").await;
-    stage.mainland.process.kill();
-    stage.mainland.process = stage.mainland.setup.start();
+    stage.mainland.replace();
     stage.mainland.answers("on.shop.test", 200).await;
     assert_eq!(stage.mainland.status("off.shop.test").await, 404);
     // And it is told of what comes after.
@@ -373,7 +373,7 @@ async fn domains_of_other_accounts_are_out_of_reach_and_not_shown() {
     let others = "[[account]]\nuin = 3\n[[account.domain]]\nname = \"*.third.test\"\n";
     let setup = Setup::new().api_line("local_origins = \"allow\"").section(others);
     let mut api = Api::start(&setup);
-    let origin = free_address();
+    let origin = SocketAddr::from(([192, 0, 2, 1], 80));
     for (name, code) in [
         ("www.a.test", "ResourceInUse.CdnHostExists"),
         ("other.test", "UnauthorizedOperation.CdnHostIsOwnedByOther"),

@@ -152,7 +152,6 @@ impl Cell<'_> {
     }
 
     /// What was prefetched is shown by its task, text for text, in order.
-    #[expect(dead_code, reason = "called by `everything` once the API offers prefetching")]
     async fn pushes(&mut self) {
         let urls = json!({
             "Urls": URLS,
@@ -260,6 +259,7 @@ impl Cell<'_> {
 
     async fn everything(mut self) -> Vec<Action> {
         self.purges().await;
+        self.pushes().await;
         self.quotas().await;
         self.domains().await;
         self.report().await;
@@ -278,14 +278,15 @@ async fn client(name: &'static str, mut sdk: Sdk, server: &Server, forms: &[&'st
     }
 }
 
-/// Ours, which no official client has; and those of the prefetch, which the API does not offer yet.
-const NOT_HERE: [Action; 4] =
-    [Action::DescribePurgeReceipts, Action::DescribeCacheNodes, Action::PushUrlsCache, Action::DescribePushTasks];
+/// Ours, which no official client has.
+const NOT_HERE: [Action; 2] = [Action::DescribePurgeReceipts, Action::DescribeCacheNodes];
 
 #[tokio::test]
 async fn every_client_calls_every_action_in_every_form_and_texts_are_kept_as_they_are() {
-    let server =
-        Setup::with_limits("urls_per_day = 1000000\npaths_per_day = 1000000\nrequests_per_second = 1000\n").start();
+    let server = Setup::with_limits(
+        "urls_per_day = 1000000\npaths_per_day = 1000000\npushes_per_day = 1000000\nrequests_per_second = 1000\n",
+    )
+    .start();
     tokio::join!(
         client("python", Sdk::python(), &server, &PYTHON_FORMS, json!({})),
         client("python-async", Sdk::python(), &server, &PYTHON_FORMS, json!({ "async": true })),

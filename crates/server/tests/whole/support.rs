@@ -161,6 +161,8 @@ pub(crate) struct Server {
     pub ops: SocketAddr,
     /// The API with TLS, if the configuration asks for it.
     pub tls: SocketAddr,
+    /// The built-in edge, if the configuration has one: where clients connect, and where relays do.
+    pub edge: (SocketAddr, SocketAddr),
     lines: Receiver<String>,
     /// The store's folder lives as long as the server.
     folder: Option<std::sync::Arc<tempfile::TempDir>>,
@@ -187,7 +189,8 @@ impl Server {
             }
         });
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { child, api: unknown, ops: unknown, tls: unknown, lines, folder: None };
+        let mut server =
+            Self { child, api: unknown, ops: unknown, tls: unknown, edge: (unknown, unknown), lines, folder: None };
         server.await_ready();
         server
     }
@@ -201,10 +204,14 @@ impl Server {
                 panic!("the server did not become ready: {seen:#?}");
             };
             let event: Value = serde_json::from_str(&line).unwrap_or_default();
-            let address = || event["address"].as_str().and_then(|text| text.parse().ok());
+            let field = |name: &str| event[name].as_str().and_then(|text| text.parse().ok());
+            let address = || field("address");
             match (event["message"].as_str(), event["door"].as_str()) {
                 (Some("catharsis is ready"), _) => return,
                 (Some("listening"), Some("api")) => self.api = address().expect("an address"),
+                (Some("edge started"), _) => {
+                    self.edge = field("traffic_addr").zip(field("control_addr")).expect("two addresses");
+                }
                 (Some("listening with TLS"), Some("api")) => self.tls = address().expect("an address"),
                 (Some("listening"), Some("ops")) => self.ops = address().expect("an address"),
                 _ => {}
