@@ -376,7 +376,7 @@ async fn domains_of_other_accounts_are_out_of_reach_and_not_shown() {
     let origin = SocketAddr::from(([192, 0, 2, 1], 80));
     for (name, code) in [
         ("www.a.test", "ResourceInUse.CdnHostExists"),
-        ("other.test", "UnauthorizedOperation.CdnHostIsOwnedByOther"),
+        ("other.test", "UnauthorizedOperation.CdnHostIsUsedByOther"),
         ("x.third.test", "ResourceInUse.CdnConflictHostExists"),
         ("*.test", "ResourceInUse.CdnConflictHostExists"),
     ] {
@@ -466,7 +466,7 @@ async fn dry_run_of_each_domain_action_tells_what_would_come_and_changes_nothing
         (
             "AddCdnDomain",
             new_domain("other.test", "global", stage.origin.address()),
-            "UnauthorizedOperation.CdnHostIsOwnedByOther",
+            "UnauthorizedOperation.CdnHostIsUsedByOther",
             "other.test",
         ),
         ("StopCdnDomain", named("dry.shop.test"), "DryRunOperation", "2 nodes"),
