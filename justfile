@@ -24,3 +24,8 @@ run *args:
 # Known vulnerabilities and yanked crates. Needs the RustSec database, so it is not part of `test`.
 audit:
     cargo deny --all-features check advisories
+
+# Fuzzes a parser, new inputs below fuzz/target: `just fuzz cache_url 600`. Needs nightly Rust and cargo-fuzz; see fuzz/README.md.
+fuzz target seconds:
+    mkdir -p fuzz/target/corpus/{{target}}
+    cargo +nightly fuzz run {{target}} fuzz/target/corpus/{{target}} fuzz/corpus/{{target}} -- -max_total_time={{seconds}} -rss_limit_mb=512 -timeout=5

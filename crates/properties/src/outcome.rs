@@ -1,0 +1,70 @@
+//! What the server would do with a verified call, and what every refusal has to look like.
+
+use std::fmt::Debug;
+
+use catharsis_tcapi::cdn::{
+    Action, DescribeCacheNodesRequest, DescribePurgeQuotaRequest, DescribePurgeReceiptsRequest,
+    DescribePurgeTasksRequest, PurgeUrlsCacheRequest, PurgeUrlsCacheResponse, Request,
+};
+use catharsis_tcapi::params::Params;
+use catharsis_tcapi::{ErrorCode, RequestId, WireError, envelope};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::planted;
+use crate::signing::SECRET;
+
+/// Longest message, bytes: three of the caller's texts of 96 characters, each escaped to ten bytes, and the sentence around them.
+const MESSAGE_BYTES_MAX: usize = 4_096;
+
+/// A typed request, in forms that can be compared whatever the action.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Read {
+    pub(crate) shown: String,
+    pub(crate) json: Value,
+}
+
+/// Reads the parameters as the action's own request.
+pub(crate) fn read(action: Action, params: Params<'_>) -> Result<Read, WireError> {
+    match action {
+        Action::PurgeUrlsCache => typed::<PurgeUrlsCacheRequest<'_>>(params),
+        Action::DescribePurgeTasks => typed::<DescribePurgeTasksRequest<'_>>(params),
+        Action::DescribePurgeQuota => typed::<DescribePurgeQuotaRequest>(params),
+        Action::DescribePurgeReceipts => typed::<DescribePurgeReceiptsRequest<'_>>(params),
+        Action::DescribeCacheNodes => typed::<DescribeCacheNodesRequest>(params),
+    }
+}
+
+fn typed<'a, R: Request<'a> + Debug + Serialize>(params: Params<'a>) -> Result<Read, WireError> {
+    let request = R::from_params(params)?;
+    let json = serde_json::to_value(&request).expect("a request serializes");
+    Ok(Read { shown: format!("{request:?}"), json })
+}
+
+/// A refusal: a documented code, one short line that shows no secret, and an envelope that a client reads back as it was meant.
+pub(crate) fn assert_refusal(error: &WireError) {
+    let message = if planted(true) { error.message.replace("\\t", "\t") } else { error.message.clone() };
+    assert!(!message.is_empty() && message.len() <= MESSAGE_BYTES_MAX, "{} bytes: {message:?}", message.len());
+    assert!(!message.chars().any(disguises), "not one visible line: {message:?}");
+    assert!(!message.contains(SECRET), "shows the secret: {message:?}");
+    let body = envelope::error(RequestId::from_random_bytes([0; 16]), error);
+    match envelope::parse::<PurgeUrlsCacheResponse>(&body) {
+        Err(envelope::AnswerError::Api(seen)) => {
+            assert_eq!(seen.known(), Some(error.code));
+            assert_eq!(seen.message, error.message);
+        }
+        other => panic!("a refusal is read back as one, not as {other:?}"),
+    }
+}
+
+/// A refusal that the parser of a request may give before it knows the key.
+pub(crate) fn assert_code(error: &WireError, codes: &[ErrorCode]) {
+    assert!(codes.contains(&error.code), "{error:?} is none of {codes:?}");
+    assert_refusal(error);
+}
+
+/// Control characters, line separators and marks of direction: what could disguise a line of a log.
+fn disguises(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
