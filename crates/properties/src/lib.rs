@@ -7,6 +7,7 @@
 //! `serde_json`, `url`) or with itself on the same request written otherwise. "No panic" comes with every one of them.
 
 mod authorization;
+mod cache_prefix;
 mod cache_url;
 mod call;
 mod flat;
@@ -17,6 +18,7 @@ mod signed;
 mod signing;
 
 pub use authorization::authorization;
+pub use cache_prefix::cache_prefix;
 pub use cache_url::cache_url;
 pub use call::call;
 pub use flat::flat_params;
@@ -27,8 +29,9 @@ pub use signed::signed;
 pub type Property = fn(&[u8]);
 
 /// Each property with the name of its fuzz target, which is also the name of its folder in `fuzz/corpus`.
-pub const ALL: [(&str, Property); 6] = [
+pub const ALL: [(&str, Property); 7] = [
     ("authorization", authorization),
+    ("cache_prefix", cache_prefix),
     ("cache_url", cache_url),
     ("call", call),
     ("flat_params", flat_params),
