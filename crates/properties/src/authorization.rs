@@ -1,15 +1,15 @@
 //! The `Authorization` header of TC3, alone: its grammar, and what its signature binds.
 
 use catharsis_tcapi::cdn::{self, Action};
-use catharsis_tcapi::{Call, ErrorCode, SecretKey};
+use catharsis_tcapi::{Call, ErrorCode};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
-use crate::call::RULES;
+use crate::call::verified;
 use crate::outcome::{assert_code, assert_refusal};
 use crate::planted;
 use crate::raw::Raw;
-use crate::signing::{DAY, HOST, NOW, SECRET, Tc3};
+use crate::signing::{DAY, HOST, NOW, Tc3};
 
 const BODY: &[u8] = br#"{"Urls": ["http://www.test.com/1.jpg"]}"#;
 const JSON: &str = "application/json";
@@ -67,7 +67,7 @@ fn plain() -> Tc3<'static> {
 }
 
 fn verifies(call: &Call) -> bool {
-    let outcome = call.timely(NOW).and_then(|timely| timely.verify(&SecretKey::new(SECRET), RULES).map(drop));
+    let outcome = verified(call, NOW);
     if let Err(error) = &outcome {
         assert_refusal(&error.clone().into());
     }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use catharsis_tcapi::limits::{MAX_DEPTH, MAX_INDEX, MAX_MEMBERS};
 use catharsis_tcapi::params::{Object, Param};
-use catharsis_tcapi::{Call, SecretKey, Token, WireError};
+use catharsis_tcapi::{Call, Token, WireError};
 use url::form_urlencoded;
 
-use crate::call::RULES;
+use crate::call::verified;
 use crate::outcome::assert_refusal;
 use crate::planted;
 use crate::raw::Raw;
-use crate::signing::{HOST, NOW, SECRET, V1Method, v1};
+use crate::signing::{HOST, NOW, V1Method, v1};
 
 /// Names of the request, not of the action, that it has already: once more is twice.
 const REQUIRED: [&str; 7] = ["Action", "Version", "Timestamp", "Nonce", "SecretId", "Signature", "SignatureMethod"];
@@ -39,8 +39,7 @@ fn tree(raw: &str) -> Result<Node, WireError> {
     let body = v1("POST", V1Method::Sha256, "PurgeUrlsCache", raw);
     let headers = [("host", HOST), ("content-type", "application/x-www-form-urlencoded")];
     let call: Call = Raw::new("POST", None, &headers, body.as_bytes()).call()?;
-    let verified = call.timely(NOW)?.verify(&SecretKey::new(SECRET), RULES)?;
-    Ok(object(verified.params()?.root()))
+    Ok(object(verified(&call, NOW)?.params()?.root()))
 }
 
 /// One value of a flat form. A list keeps no indexes: gaps are closed.
@@ -58,7 +57,7 @@ fn object(object: &Object<'_>) -> Node {
 fn node(param: &Param<'_>) -> Node {
     match param {
         Param::Str(text) => Node::Text(text.to_string()),
-        Param::List(list) if planted(list.len() > 2) => Node::List(list.iter().rev().map(node).collect()),
+        Param::List(list) if planted(list.len() > 3) => Node::List(list.iter().rev().map(node).collect()),
         Param::List(list) => Node::List(list.iter().map(node).collect()),
         Param::Object(members) => object(members),
         Param::Null | Param::Bool(_) | Param::Int(_) | Param::Float(_) => panic!("a flat form has texts only"),
