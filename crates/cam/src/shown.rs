@@ -23,7 +23,7 @@ impl Display for Shown<'_> {
 
 /// Line and paragraph separators, direction marks and the like: not control characters, yet able to disguise a log line.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_policys_text_can_neither_break_a_line_nor_a_quotation() {
-        assert_eq!(Shown("a\nb`c\u{202e}d").to_string(), "a\\nb'c\\u{202e}d");
+        assert_eq!(Shown("a\nb`c\u{202e}d\u{61c}e\u{2060}").to_string(), "a\\nb'c\\u{202e}d\\u{61c}e\\u{2060}");
         assert_eq!(Shown("中文").to_string(), "中文");
         assert_eq!(Shown(&"x".repeat(500)).to_string().chars().count(), MAX_SHOWN + 1);
     }

@@ -21,7 +21,7 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// Line and paragraph separators, direction marks and the like: not control characters, yet able to disguise a log line.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn a_callers_text_can_neither_break_a_line_nor_a_quotation() {
-        assert_eq!(shown("a\nb`c\u{202e}d"), "a\\nb'c\\u{202e}d");
+        assert_eq!(shown("a\nb`c\u{202e}d\u{61c}e\u{2060}"), "a\\nb'c\\u{202e}d\\u{61c}e\\u{2060}");
         assert_eq!(shown("中文"), "中文");
         assert_eq!(shown(&"x".repeat(500)).chars().count(), MAX_SHOWN + 1);
     }
