@@ -1,11 +1,11 @@
 //! Submitted directories: they follow the rules of URLs, and cover what lies at or below them and nothing else.
 
-use catharsis_core::target::{CachePrefix, CacheUrl, Encode, InvalidUrl, RequestTargets, prefix_covers, prefixes_of};
+use catharsis_core::target::{CachePrefix, CacheUrl, Encode, InvalidUrl, RequestTargets, prefix_covers, prefix_ends};
 
 use crate::planted;
 
 /// `data` is a directory, a line's end, and a URL. What the directory covers is compared with the rule written down once more; a URL is covered by the
-/// directories that `prefixes_of` lists for it and by no other.
+/// directories that `prefix_ends` lists for it and by no other.
 pub fn cache_prefix(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (directory, url) = text.split_once('\n').unwrap_or((text, ""));
@@ -44,7 +44,8 @@ fn assert_covers(prefix: &CachePrefix, url: &CacheUrl) {
     let (directories, targets) = (prefix.request_targets(), url.request_targets());
     let same_site = prefix.host() == url.host() && prefix.port() == url.port();
     let below = targets.iter().all(|target| directories.iter().any(|directory| lies_below(directory, target)));
-    let by_letters = planted(same_site && targets.encoded.starts_with(directories.encoded.as_ref()));
+    let by_letters =
+        planted(same_site && targets.raw.is_none() && targets.encoded.starts_with(directories.encoded.as_ref()));
     assert_eq!(prefix.covers(url) || by_letters, same_site && below, "{prefix} and {url}");
     let listed =
         |target: &str| prefixes_of(target).any(|listed| directories.iter().any(|directory| directory == listed));
@@ -81,4 +82,8 @@ fn lies_below(directory: &str, target: &str) -> bool {
         wanted.pop();
     }
     wanted.iter().all(|segment| segments.next() == Some(*segment)) && (!open || segments.next().is_some())
+}
+
+fn prefixes_of(target: &str) -> impl Iterator<Item = &str> {
+    prefix_ends(target.as_bytes()).map(|end| target.get(..end).expect("a directory ends between characters"))
 }

@@ -10,6 +10,7 @@ mod authorization;
 mod cache_prefix;
 mod cache_url;
 mod call;
+mod cam_policy;
 mod flat;
 mod json;
 mod outcome;
@@ -21,6 +22,7 @@ pub use authorization::authorization;
 pub use cache_prefix::cache_prefix;
 pub use cache_url::cache_url;
 pub use call::call;
+pub use cam_policy::cam_policy;
 pub use flat::flat_params;
 pub use json::json_params;
 pub use signed::signed;
@@ -29,11 +31,12 @@ pub use signed::signed;
 pub type Property = fn(&[u8]);
 
 /// Each property with the name of its fuzz target, which is also the name of its folder in `fuzz/corpus`.
-pub const ALL: [(&str, Property); 7] = [
+pub const ALL: [(&str, Property); 8] = [
     ("authorization", authorization),
     ("cache_prefix", cache_prefix),
     ("cache_url", cache_url),
     ("call", call),
+    ("cam_policy", cam_policy),
     ("flat_params", flat_params),
     ("json_params", json_params),
     ("signed", signed),
