@@ -235,11 +235,16 @@ impl Form {
         let last = match last {
             "" => return Err(refused(ResourceFault::Empty)),
             last if wildcard::is_everything(last) => Last::Everything,
-            last if last.starts_with(DOMAIN) && !last.is_ascii() => return Err(refused(ResourceFault::NotAscii)),
+            last if !last.is_ascii() && names_a_domain(last) => return Err(refused(ResourceFault::NotAscii)),
             last => Last::Described(Template::parse(last)?.to_lower()),
         };
         Ok(Self::Segments { service: service.to_ascii_lowercase().into(), region, account, last })
     }
+}
+
+/// Whether the last segment begins with `domain/`, in whatever case.
+fn names_a_domain(last: &str) -> bool {
+    last.get(..DOMAIN.len()).is_some_and(|head| head.eq_ignore_ascii_case(DOMAIN))
 }
 
 impl Account {
@@ -391,6 +396,7 @@ mod tests {
             ("qcs::cdn:::", ResourceFault::Empty),
             ("qcs::cdn:::domain/ www.test1.com", ResourceFault::Blank),
             ("qcs::cdn:::domain/例子.cn", ResourceFault::NotAscii),
+            ("qcs::cdn:::Domain/例子.cn", ResourceFault::NotAscii),
         ] {
             assert_eq!(fault(pattern), Some(why), "{pattern}");
         }

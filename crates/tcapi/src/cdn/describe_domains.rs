@@ -153,7 +153,8 @@ fn check_value(path: &str, name: DomainFilterName, value: &str) -> Result<(), Wi
         DomainFilterName::FullUrlCache => one_of(&["on", "off"]),
         DomainFilterName::Https => one_of(&["on", "off", "processing"]),
         DomainFilterName::OriginPullProtocol => word::<PullProtocol>(path, value).map(drop),
-        DomainFilterName::ProjectId if value.parse::<u64>().is_err() => {
+        // `parse` alone would take a sign.
+        DomainFilterName::ProjectId if value.starts_with('+') || value.parse::<u64>().is_err() => {
             Err(param_error(path, "must be a project's number", "必须是项目编号"))
         }
         DomainFilterName::Origin
@@ -258,6 +259,7 @@ mod tests {
             (filter("status", r#"["online","on"]"#, ""), "Filters.1.Value.1"),
             (filter("status", r#"["online"]"#, r#","Fuzzy":true"#), "Filters.1.Fuzzy"),
             (filter("projectId", r#"["x"]"#, ""), "Filters.1.Value.0"),
+            (filter("projectId", r#"["+7"]"#, ""), "Filters.1.Value.0"),
             (filter("serviceType", r#"["page"]"#, ""), "Filters.1.Value.0"),
             (format!(r#"{{"Filters":[{}]}}"#, vec![r#"{"Name":"domain","Value":["a"]}"#; 21].join(",")), "Filters"),
         ] {
