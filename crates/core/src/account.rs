@@ -23,7 +23,7 @@ pub enum AccountState {
     AuthFailed,
     /// The service was stopped, for instance for an unpaid bill.
     Suspended,
-    /// It may purge what it has, but not start a domain.
+    /// It may purge what it has, but add or start no domain.
     Isolated,
     /// It was moved to another product.
     Migrated,

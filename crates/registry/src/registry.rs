@@ -141,6 +141,13 @@ impl Kept {
     /// Keeps changes, and shows what the store then holds, whether or not they were kept.
     async fn keep(&self, generation: u64, changes: Vec<Change>) -> Result<u64, ChangeError> {
         let kept = self.store.change(generation, changes).await;
+        if let Err(ChangeError::Store(_)) = &kept {
+            // Whether it was kept is not known; a store that just failed is not waited for.
+            if let Err(error) = self.reload().await {
+                warn!(%error, "the records cannot be read anew after a change that failed");
+            }
+            return kept;
+        }
         let mut pause = RELOAD_AGAIN_AFTER;
         for attempt in 1..=RELOAD_ATTEMPTS {
             match self.reload().await {
