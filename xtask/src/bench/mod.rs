@@ -38,9 +38,9 @@ pub struct Row {
 /// When a part cannot be built or started, or an answer is not what it should be.
 pub fn run(write: bool) -> anyhow::Result<ExitCode> {
     let repository = crate::repository();
-    build(&repository)?;
     if cfg!(debug_assertions) {
         // An unoptimised load generator would measure itself: go on in the release build.
+        println!("building the release load generator");
         let flag: &[&str] = if write { &["--write"] } else { &[] };
         let status = Command::new("cargo")
             .args(["run", "--quiet", "--release", "--package", "xtask", "--", "bench"])
@@ -49,6 +49,7 @@ pub fn run(write: bool) -> anyhow::Result<ExitCode> {
             .status()?;
         return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    build(&repository)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let machine = machine::describe()?;
     println!("{machine}");
