@@ -11,7 +11,7 @@ use crate::clock::UnixMillis;
 use crate::domain::{Directory, Domain, DomainName, DomainStatus};
 use crate::error::{Place, PurgeError};
 use crate::quota::{Charge, QuotaDay, QuotaKind};
-use crate::target::{CachePrefix, CacheUrl, Encode, HostName, InvalidUrl, Mode};
+use crate::target::{Encode, HostName, Mode};
 use crate::task::{AccountId, Item, Task, TaskId, TaskKind};
 
 /// Which of the account's domains a caller may touch with the action at hand.
@@ -140,8 +140,10 @@ pub fn plan(
     let mut items = Vec::with_capacity(request.items.len());
     for (index, text) in request.items.into_iter().enumerate() {
         let place = Place { kind: quota, index };
-        let host = host_of(request.kind, &text, request.encode).map_err(|why| PurgeError::InvalidUrl { place, why })?;
-        let areas = areas_of(gate.pass(place, &host)?, place, &host, request.area)?;
+        let target = request.kind.target(&text, request.encode);
+        let target = target.map_err(|why| PurgeError::InvalidUrl { place, why })?;
+        let host = target.host().expect("only Everything names no host, and no item is that");
+        let areas = areas_of(gate.pass(place, host)?, place, host, request.area)?;
         areas.iter().for_each(|area| *charge.get_mut(area) += 1);
         items.push(Item { url: text, areas });
     }
@@ -189,13 +191,6 @@ pub fn check_count(count: usize, account: &Account, kind: QuotaKind) -> Result<(
         return Err(PurgeError::Empty { kind });
     }
     if count > limit as usize { Err(PurgeError::TooMany { kind, count, limit }) } else { Ok(()) }
-}
-
-fn host_of(kind: TaskKind, text: &str, encode: Encode) -> Result<HostName, InvalidUrl> {
-    match kind {
-        TaskKind::Url => CacheUrl::parse(text, encode).map(|url| url.host().clone()),
-        TaskKind::Path => CachePrefix::parse(text, encode).map(|prefix| prefix.host().clone()),
-    }
 }
 
 /// Lets hosts pass that are online domains of the caller's, within its scope.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::Limits;
+use crate::target::InvalidUrl;
 
 fn directory() -> Directory {
     let mut limits = Limits::default();
