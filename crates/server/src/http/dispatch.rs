@@ -113,7 +113,7 @@ impl Api {
             .check(identity.account, action, identity.per_second)
             .map_err(|refused| too_often(action, refused))?;
         let params = verified.params()?;
-        actions::run(&self.parts, Checked { action, caller, snapshot, params, id }).await
+        actions::run(&self.parts, &Checked { action, caller, snapshot, id }, params).await
     }
 }
 

@@ -16,6 +16,7 @@ use catharsis_tcapi::cdn::{
     StopCdnDomainRequest,
 };
 use catharsis_tcapi::code::{ErrorCode, WireError};
+use catharsis_tcapi::params::Params;
 use serde::Serialize;
 use tracing::info;
 
@@ -29,9 +30,9 @@ use super::{Answer, Checked, Parts, ok};
 #[derive(Serialize)]
 struct Changed {}
 
-pub(super) async fn add(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = AddCdnDomainRequest::from_params(call.params.clone())?;
-    may_serve_more(&call)?;
+pub(super) async fn add(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = AddCdnDomainRequest::from_params(params)?;
+    may_serve_more(call)?;
     if request.origin.backup.is_some() {
         let text = "Origin.BackupOrigins is not offered: list all origins in Origin.Origins; the next one is tried when one does not answer.";
         let chinese = "暂不支持 Origin.BackupOrigins，请将全部源站写入 Origin.Origins；某个源站无响应时会尝试下一个。";
@@ -41,7 +42,7 @@ pub(super) async fn add(parts: &Parts, call: Checked<'_>) -> Answer {
         request.origin.origins.iter().enumerate().try_for_each(|(n, origin)| elsewhere(n, origin))?;
     }
     let name = name(&request.domain)?;
-    permitted(&call, &name)?;
+    permitted(call, &name)?;
     let new = NewDomain {
         account: call.caller.account,
         name: name.clone(),
@@ -84,24 +85,24 @@ fn elsewhere(n: usize, origin: &OriginAddress<'_>) -> Result<(), WireError> {
     Err(WireError::new(ErrorCode::CdnParamError, english).with_chinese(chinese))
 }
 
-pub(super) async fn start(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = StartCdnDomainRequest::from_params(call.params.clone())?;
-    may_serve_more(&call)?;
+pub(super) async fn start(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = StartCdnDomainRequest::from_params(params)?;
+    may_serve_more(call)?;
     wish(parts, call, &request.domain, Wish::Start, &request.options).await
 }
 
-pub(super) async fn stop(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = StopCdnDomainRequest::from_params(call.params.clone())?;
+pub(super) async fn stop(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = StopCdnDomainRequest::from_params(params)?;
     wish(parts, call, &request.domain, Wish::Stop, &request.options).await
 }
 
-pub(super) async fn delete(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = DeleteCdnDomainRequest::from_params(call.params.clone())?;
+pub(super) async fn delete(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = DeleteCdnDomainRequest::from_params(params)?;
     wish(parts, call, &request.domain, Wish::Delete, &request.options).await
 }
 
 /// An isolated account may stop what it has, not begin to serve more: a domain that is added is online.
-fn may_serve_more(call: &Checked<'_>) -> Result<(), WireError> {
+fn may_serve_more(call: &Checked) -> Result<(), WireError> {
     let account = call.snapshot.directory.account(call.caller.account);
     match account.map(|account| account.state) {
         Some(AccountState::Isolated) => Err(account_state(AccountState::Isolated, call.action)),
@@ -119,7 +120,7 @@ fn may_serve_more(call: &Checked<'_>) -> Result<(), WireError> {
     }
 }
 
-async fn wish(parts: &Parts, call: Checked<'_>, domain: &str, wish: Wish, options: &CallOptions<'_>) -> Answer {
+async fn wish(parts: &Parts, call: &Checked, domain: &str, wish: Wish, options: &CallOptions<'_>) -> Answer {
     let name = name(domain)?;
     let refused = |error: &RegistryError| registry(error, call.action);
     let own = |entry: &&DomainEntry| entry.record.account == call.caller.account.0;
@@ -127,7 +128,7 @@ async fn wish(parts: &Parts, call: Checked<'_>, domain: &str, wish: Wish, option
     let known = call.snapshot.domains.get(&name.to_string()).filter(own);
     let unknown = RegistryError::NotFound { kind: "domain", id: name.to_string() };
     let known = known.ok_or_else(|| refused(&unknown))?;
-    permitted(&call, &name)?;
+    permitted(call, &name)?;
     if parts.distribution.is_pending(known) {
         return Err(refused(&RegistryError::State(StateProblem::InProgress)));
     }
@@ -152,7 +153,7 @@ fn name(text: &str) -> Result<DomainName, WireError> {
 }
 
 /// A user needs the permission for the very domain.
-fn permitted(call: &Checked<'_>, name: &DomainName) -> Result<(), WireError> {
+fn permitted(call: &Checked, name: &DomainName) -> Result<(), WireError> {
     if call.caller.scope.permits(name) {
         return Ok(());
     }
@@ -163,8 +164,8 @@ fn permitted(call: &Checked<'_>, name: &DomainName) -> Result<(), WireError> {
     Err(WireError::new(code.unwrap_or(ErrorCode::AuthUnauthorizedOperation), text).with_chinese(chinese))
 }
 
-pub(super) fn describe(parts: &Parts, call: Checked<'_>) -> Answer {
-    let Checked { caller, snapshot, params, id, .. } = call;
+pub(super) fn describe(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let Checked { caller, snapshot, .. } = call;
     let request = DescribeDomainsRequest::from_params(params)?;
     let account = caller.account;
     let matching = snapshot
@@ -182,7 +183,7 @@ pub(super) fn describe(parts: &Parts, call: Checked<'_>) -> Answer {
         }
         total_number += 1;
     }
-    ok(id, &DescribeDomainsResponse { domains, total_number })
+    ok(call.id, &DescribeDomainsResponse { domains, total_number })
 }
 
 /// `processing` until the edges know of the last change.

@@ -36,15 +36,13 @@ pub(super) struct Parts {
 }
 
 /// One call whose identity, permission and rate are checked.
-pub(super) struct Checked<'a> {
+pub(super) struct Checked {
     /// Which action.
     pub(super) action: Action,
     /// Who calls, and how far the word goes.
     pub(super) caller: Caller,
     /// The snapshot on which that was decided.
     pub(super) snapshot: Arc<Snapshot>,
-    /// The action's parameters.
-    pub(super) params: Params<'a>,
     /// The answer's name.
     pub(super) id: RequestId,
 }
@@ -56,32 +54,32 @@ type Answer = Result<Bytes, WireError>;
 ///
 /// # Errors
 /// Each with its documented code; then nothing was changed.
-pub(super) async fn run(parts: &Parts, call: Checked<'_>) -> Answer {
-    activated(&call)?;
+pub(super) async fn run(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    activated(call)?;
     match call.action {
-        Action::PurgeUrlsCache => purge::urls(parts, call).await,
-        Action::PurgePathCache => purge::paths(parts, call).await,
-        Action::PushUrlsCache => push::urls(parts, call).await,
-        Action::DescribePurgeTasks => tasks::purges(parts, call).await,
-        Action::DescribePushTasks => push::tasks(parts, call).await,
-        Action::DescribePurgeQuota => tasks::purge_quota(parts, call).await,
-        Action::DescribePushQuota => tasks::push_quota(parts, call).await,
-        Action::DescribePurgeReceipts => tasks::receipts(parts, call).await,
+        Action::PurgeUrlsCache => purge::urls(parts, call, params).await,
+        Action::PurgePathCache => purge::paths(parts, call, params).await,
+        Action::PushUrlsCache => push::urls(parts, call, params).await,
+        Action::DescribePurgeTasks => tasks::purges(parts, call, params).await,
+        Action::DescribePushTasks => push::tasks(parts, call, params).await,
+        Action::DescribePurgeQuota => tasks::purge_quota(parts, call, params).await,
+        Action::DescribePushQuota => tasks::push_quota(parts, call, params).await,
+        Action::DescribePurgeReceipts => tasks::receipts(parts, call, params).await,
         Action::DescribeCacheNodes => {
-            DescribeCacheNodesRequest::from_params(call.params)?;
+            DescribeCacheNodesRequest::from_params(params)?;
             ok(call.id, &answers::nodes(&parts.service.nodes()))
         }
-        Action::ModifyPurgeFetchTaskStatus => report(call),
-        Action::AddCdnDomain => domains::add(parts, call).await,
-        Action::StartCdnDomain => domains::start(parts, call).await,
-        Action::StopCdnDomain => domains::stop(parts, call).await,
-        Action::DeleteCdnDomain => domains::delete(parts, call).await,
-        Action::DescribeDomains => domains::describe(parts, call),
+        Action::ModifyPurgeFetchTaskStatus => report(call, params),
+        Action::AddCdnDomain => domains::add(parts, call, params).await,
+        Action::StartCdnDomain => domains::start(parts, call, params).await,
+        Action::StopCdnDomain => domains::stop(parts, call, params).await,
+        Action::DeleteCdnDomain => domains::delete(parts, call, params).await,
+        Action::DescribeDomains => domains::describe(parts, call, params),
     }
 }
 
 /// Refuses an account that has keys but no service; and one that may only see, where the action changes something.
-fn activated(call: &Checked<'_>) -> Result<(), WireError> {
+fn activated(call: &Checked) -> Result<(), WireError> {
     let account = call.snapshot.directory.account(call.caller.account);
     let state = account.map_or(AccountState::NotActivated, |account| account.state);
     match (state, call.action.effect()) {
@@ -93,10 +91,10 @@ fn activated(call: &Checked<'_>) -> Result<(), WireError> {
 
 /// The report of the vendor's scheduler plug-in about a task that it ran. There is no such scheduler here, so there
 /// is nothing to note but that it came.
-fn report(call: Checked<'_>) -> Answer {
+fn report(call: &Checked, params: Params<'_>) -> Answer {
     #[derive(Serialize)]
     struct Nothing {}
-    let request = ModifyPurgeFetchTaskStatusRequest::from_params(call.params)?;
+    let request = ModifyPurgeFetchTaskStatusRequest::from_params(params)?;
     let (status, scheduled) = (request.execution_status.as_str(), request.id.as_ref());
     info!(request_id = %call.id, account = %call.caller.account, scheduled, status, "a scheduled task was reported");
     ok(call.id, &Nothing {})

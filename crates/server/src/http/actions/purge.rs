@@ -12,6 +12,7 @@ use catharsis_tcapi::cdn::{
     PurgeUrlsCacheResponse, Request,
 };
 use catharsis_tcapi::code::{ErrorCode, WireError};
+use catharsis_tcapi::params::Params;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -19,8 +20,8 @@ use tracing::info;
 use super::super::error::wire;
 use super::{Answer, Checked, Parts, ok};
 
-pub(super) async fn urls(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = PurgeUrlsCacheRequest::from_params(call.params.clone())?;
+pub(super) async fn urls(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = PurgeUrlsCacheRequest::from_params(params)?;
     let purge = Purge {
         kind: TaskKind::Url,
         mode: Mode::Delete,
@@ -30,11 +31,11 @@ pub(super) async fn urls(parts: &Parts, call: Checked<'_>) -> Answer {
         claim: None,
         notify: Vec::new(),
     };
-    submit(parts, &call, purge, &request.options, |task_id| PurgeUrlsCacheResponse { task_id }).await
+    submit(parts, call, purge, &request.options, |task_id| PurgeUrlsCacheResponse { task_id }).await
 }
 
-pub(super) async fn paths(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = PurgePathCacheRequest::from_params(call.params.clone())?;
+pub(super) async fn paths(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = PurgePathCacheRequest::from_params(params)?;
     let purge = Purge {
         kind: TaskKind::Path,
         mode: match request.flush_type {
@@ -47,12 +48,12 @@ pub(super) async fn paths(parts: &Parts, call: Checked<'_>) -> Answer {
         claim: None,
         notify: Vec::new(),
     };
-    submit(parts, &call, purge, &request.options, |task_id| PurgePathCacheResponse { task_id }).await
+    submit(parts, call, purge, &request.options, |task_id| PurgePathCacheResponse { task_id }).await
 }
 
 async fn submit<R: Serialize>(
     parts: &Parts,
-    call: &Checked<'_>,
+    call: &Checked,
     mut purge: Purge,
     options: &CallOptions<'_>,
     answer: impl FnOnce(String) -> R,
@@ -86,7 +87,7 @@ pub(super) fn would_succeed(rehearsal: &Rehearsal) -> WireError {
 }
 
 /// The endpoints to tell: the one that the call names, else all of the account.
-pub(super) fn endpoints(call: &Checked<'_>, options: &CallOptions<'_>) -> Result<Vec<Box<str>>, WireError> {
+pub(super) fn endpoints(call: &Checked, options: &CallOptions<'_>) -> Result<Vec<Box<str>>, WireError> {
     let names = || call.snapshot.webhooks_of(call.caller.account).map(|(name, _)| name.as_str());
     match options.webhook.as_deref() {
         None => Ok(names().map(Box::from).collect()),

@@ -10,6 +10,7 @@ use catharsis_tcapi::cdn::{
     Request,
 };
 use catharsis_tcapi::code::{ErrorCode, WireError};
+use catharsis_tcapi::params::Params;
 use tracing::info;
 
 use super::super::access::hosts;
@@ -19,8 +20,8 @@ use super::purge::{content_digest, encode, owned, would_succeed};
 use super::tasks::{areas, keyword, span};
 use super::{Answer, Checked, Parts, ok};
 
-pub(super) async fn urls(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = PushUrlsCacheRequest::from_params(call.params.clone())?;
+pub(super) async fn urls(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = PushUrlsCacheRequest::from_params(params)?;
     if request.options.webhook.is_some() {
         let text = "Webhook is not offered for a prefetch: ask DescribePushTasks for its end.";
         let chinese = "预热暂不支持 Webhook，请用 DescribePushTasks 查询结果。";
@@ -78,8 +79,8 @@ fn digest(request: &PushUrlsCacheRequest<'_>) -> [u8; 32] {
     content_digest(head.into_iter().chain(headers).chain([""]).chain(request.urls.iter().map(AsRef::as_ref)))
 }
 
-pub(super) async fn tasks(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = DescribePushTasksRequest::from_params(call.params.clone())?;
+pub(super) async fn tasks(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = DescribePushTasksRequest::from_params(params)?;
     let Some(span) = span(&request.tasks) else {
         // A task id that none can have: an empty page, as for any unknown one.
         return ok(call.id, &DescribePushTasksResponse { push_logs: Vec::new(), total_count: 0 });

@@ -11,14 +11,15 @@ use catharsis_tcapi::cdn::{
     DescribePurgeTasksResponse, DescribePushQuotaRequest, PurgeType, Request, TaskArea, TaskFilter, TaskStatus,
 };
 use catharsis_tcapi::code::{ErrorCode, WireError};
+use catharsis_tcapi::params::Params;
 
 use super::super::access::hosts;
 use super::super::answers;
 use super::super::error::{store, wire};
 use super::{Answer, Checked, Parts, ok};
 
-pub(super) async fn purges(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = DescribePurgeTasksRequest::from_params(call.params.clone())?;
+pub(super) async fn purges(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = DescribePurgeTasksRequest::from_params(params)?;
     let Some(span) = span(&request.tasks) else {
         // A task id that none can have: an empty page, as for any unknown one.
         return ok(call.id, &DescribePurgeTasksResponse { purge_logs: Vec::new(), total_count: 0 });
@@ -89,20 +90,20 @@ pub(super) fn keyword(keyword: &cdn::Keyword<'_>) -> Result<Keyword, WireError> 
     }
 }
 
-pub(super) async fn purge_quota(parts: &Parts, call: Checked<'_>) -> Answer {
-    DescribePurgeQuotaRequest::from_params(call.params)?;
+pub(super) async fn purge_quota(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    DescribePurgeQuotaRequest::from_params(params)?;
     let report = parts.service.quota(call.caller.account).await.map_err(|error| wire(&error, call.action))?;
     ok(call.id, &answers::purge_quota(&report))
 }
 
-pub(super) async fn push_quota(parts: &Parts, call: Checked<'_>) -> Answer {
-    DescribePushQuotaRequest::from_params(call.params)?;
+pub(super) async fn push_quota(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    DescribePushQuotaRequest::from_params(params)?;
     let report = parts.service.quota(call.caller.account).await.map_err(|error| wire(&error, call.action))?;
     ok(call.id, &answers::push_quota(&report))
 }
 
-pub(super) async fn receipts(parts: &Parts, call: Checked<'_>) -> Answer {
-    let request = DescribePurgeReceiptsRequest::from_params(call.params.clone())?;
+pub(super) async fn receipts(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
+    let request = DescribePurgeReceiptsRequest::from_params(params)?;
     let hosts = hosts(&call.caller, &call.snapshot);
     let receipts = match TaskId::parse(&request.task_id) {
         None => None,
