@@ -53,6 +53,16 @@ impl AreaSet {
         }
     }
 
+    /// Whether a filter for this set keeps something of `other`: one region keeps what has both too, `Global` only
+    /// what has both.
+    #[must_use]
+    pub fn keeps(self, other: Self) -> bool {
+        match self {
+            Self::One(area) => other.contains(area),
+            Self::Global => other == Self::Global,
+        }
+    }
+
     /// The regions of the set.
     pub fn iter(self) -> impl Iterator<Item = Area> {
         Area::ALL.into_iter().filter(move |area| self.contains(*area))

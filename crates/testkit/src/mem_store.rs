@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use catharsis_core::area::{Area, AreaSet, PerArea};
+use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, HostScope, ItemRow, Keyword, TaskRecord};
@@ -409,10 +409,7 @@ fn rows(query: &HistoryQuery, record: &TaskRecord, refused: &HashSet<(Area, Seq)
     }
     let mut rows = Vec::new();
     for (item, positions) in record.task.items.iter().zip(positions) {
-        let fits_area = query.filter.areas.is_none_or(|wanted| match wanted {
-            AreaSet::One(area) => item.areas.contains(area),
-            AreaSet::Global => item.areas == AreaSet::Global,
-        });
+        let fits_area = query.filter.areas.is_none_or(|wanted| wanted.keeps(item.areas));
         let fits_host = query.filter.hosts == HostScope::All
             || CacheUrl::parse(&item.url, record.task.encode)
                 .is_ok_and(|url| query.filter.hosts.allows(url.host().as_str()));

@@ -113,10 +113,7 @@ impl PushFilter {
     /// Whether an item's areas are among those asked for.
     #[must_use]
     pub fn keeps_areas(&self, areas: AreaSet) -> bool {
-        self.areas.is_none_or(|wanted| match wanted {
-            AreaSet::One(area) => areas.contains(area),
-            AreaSet::Global => areas == AreaSet::Global,
-        })
+        self.areas.is_none_or(|wanted| wanted.keeps(areas))
     }
 
     /// Whether an item's URL is among those asked for and may be seen.

@@ -286,7 +286,7 @@ impl<'a> Scan<'a> {
             return Share::All;
         };
         match task.uniform() {
-            Some(areas) if keeps_areas(wanted, areas) => Share::All,
+            Some(areas) if wanted.keeps(areas) => Share::All,
             Some(_) => Share::None,
             None => Share::Some,
         }
@@ -374,7 +374,7 @@ impl<'a> Scan<'a> {
                     seq
                 })
             });
-            let fits = filter.areas.is_none_or(|wanted| keeps_areas(wanted, stored.item.areas))
+            let fits = filter.areas.is_none_or(|wanted| wanted.keeps(stored.item.areas))
                 && self.wanted.as_ref().is_none_or(|wanted| wanted.keeps(block, &stored))
                 && match &filter.hosts {
                     HostScope::All => true,
@@ -424,14 +424,6 @@ impl<'a> Scan<'a> {
             .map_err(|error| io(&error))?;
         let id = TaskId::parse(&id).ok_or_else(|| damaged("the id of a task"))?;
         Ok((id, block))
-    }
-}
-
-/// One area keeps items of both too; `Global` keeps only those of both.
-fn keeps_areas(wanted: AreaSet, item: AreaSet) -> bool {
-    match wanted {
-        AreaSet::One(area) => item.contains(area),
-        AreaSet::Global => item == AreaSet::Global,
     }
 }
 
