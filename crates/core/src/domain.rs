@@ -107,12 +107,50 @@ pub struct Domain {
     pub status: DomainStatus,
 }
 
+/// What is known of some domains, found by the host that one of them serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DomainMap<T> {
+    exact: HashMap<HostName, T>,
+    below: HashMap<HostName, T>,
+}
+
+impl<T> Default for DomainMap<T> {
+    fn default() -> Self {
+        Self { exact: HashMap::new(), below: HashMap::new() }
+    }
+}
+
+impl<T> DomainMap<T> {
+    /// Notes something of a domain; returns what was noted of it before.
+    pub(crate) fn insert(&mut self, name: &DomainName, it: T) -> Option<T> {
+        match name {
+            DomainName::Exact(host) => self.exact.insert(host.clone(), it),
+            DomainName::Below(host) => self.below.insert(host.clone(), it),
+        }
+    }
+
+    /// What is known of the domain that serves a host: the most specific one.
+    pub(crate) fn of(&self, host: &HostName) -> Option<&T> {
+        if let Some(it) = self.exact.get(host) {
+            return Some(it);
+        }
+        if self.below.is_empty() {
+            return None;
+        }
+        host.parents().find_map(|parent| self.below.get(&parent))
+    }
+
+    /// All of it, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.below.values())
+    }
+}
+
 /// Accounts with their limits, and domains with their owners: one consistent snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     accounts: HashMap<AccountId, Account>,
-    exact: HashMap<HostName, Domain>,
-    below: HashMap<HostName, Domain>,
+    domains: DomainMap<Domain>,
 }
 
 /// Why a directory cannot be built.
@@ -140,12 +178,9 @@ impl Directory {
             if !built.accounts.contains_key(&domain.owner) {
                 return Err(DirectoryError::NoOwner(domain.name, domain.owner));
             }
-            let (table, host) = match &domain.name {
-                DomainName::Exact(host) => (&mut built.exact, host.clone()),
-                DomainName::Below(host) => (&mut built.below, host.clone()),
-            };
-            if let Some(first) = table.insert(host, domain) {
-                return Err(DirectoryError::Twice(first.name));
+            let name = domain.name.clone();
+            if built.domains.insert(&name, domain).is_some() {
+                return Err(DirectoryError::Twice(name));
             }
         }
         Ok(built)
@@ -159,19 +194,13 @@ impl Directory {
 
     /// The domains of an account, in no order.
     pub fn domains_of(&self, account: AccountId) -> impl Iterator<Item = &Domain> {
-        self.exact.values().chain(self.below.values()).filter(move |domain| domain.owner == account)
+        self.domains.values().filter(move |domain| domain.owner == account)
     }
 
     /// The domain that serves a host: the most specific one.
     #[must_use]
     pub fn domain(&self, host: &HostName) -> Option<&Domain> {
-        if let Some(domain) = self.exact.get(host) {
-            return Some(domain);
-        }
-        if self.below.is_empty() {
-            return None;
-        }
-        host.parents().find_map(|parent| self.below.get(&parent))
+        self.domains.of(host)
     }
 }
 

@@ -3,14 +3,13 @@
 //! What this is: the filter and page of `DescribePurgeTasks` in the engine's words, and the record
 //! of one task from which receipts are told.
 
-use crate::area::{Area, AreaSet, PerArea};
-use crate::clock::UnixMillis;
-use crate::invalidation::Seq;
-use crate::status::{ItemStatus, StatusView};
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::DomainName;
+use crate::area::{Area, AreaSet, PerArea};
+use crate::clock::UnixMillis;
+use crate::domain::{DomainMap, DomainName};
+use crate::invalidation::Seq;
+use crate::status::{ItemStatus, StatusView};
 use crate::target::{HostName, Mode};
 use crate::task::{AccountId, Task, TaskId, TaskKind};
 
@@ -61,10 +60,7 @@ impl HostScope {
 /// Domains of an account, and which of them may be seen. The most specific one decides about a host;
 /// a host of none is not shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostTable {
-    exact: HashMap<HostName, bool>,
-    below: HashMap<HostName, bool>,
-}
+pub struct HostTable(DomainMap<bool>);
 
 impl HostTable {
     /// A table of domains, each with the answer of `may_see`.
@@ -74,11 +70,7 @@ impl HostTable {
     ) -> Self {
         let mut table = Self::default();
         for name in domains {
-            let seen = may_see(name);
-            match name {
-                DomainName::Exact(host) => table.exact.insert(host.clone(), seen),
-                DomainName::Below(host) => table.below.insert(host.clone(), seen),
-            };
+            table.0.insert(name, may_see(name));
         }
         table
     }
@@ -86,11 +78,7 @@ impl HostTable {
     /// Whether items of a host may be seen.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {
-        let Ok(host) = HostName::parse(host) else { return false };
-        if let Some(seen) = self.exact.get(&host) {
-            return *seen;
-        }
-        host.parents().find_map(|parent| self.below.get(&parent).copied()).unwrap_or(false)
+        HostName::parse(host).is_ok_and(|host| self.0.of(&host).copied().unwrap_or(false))
     }
 }
 
