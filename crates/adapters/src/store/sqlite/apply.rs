@@ -11,7 +11,7 @@ use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::CLIENT_TOKEN_KEPT;
-use catharsis_core::plan::Toll;
+use catharsis_core::plan::{Claim, Toll};
 use catharsis_core::ports::{Cursor, Membership, first_cursor};
 use catharsis_core::quota::{PerKind, QuotaDay, QuotaKind, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
@@ -88,10 +88,38 @@ pub(super) fn used(
     Ok(used)
 }
 
-/// Whether a call's units are left; changes nothing.
-pub(super) fn afford(tx: &Transaction<'_>, account: AccountId, toll: &Toll) -> Done<(), SubmitError> {
-    let used = used(tx, account, toll.day, toll.kind)?;
-    Ok(check_quota(toll.kind, &used, &toll.charge, &toll.quota).map_err(SubmitError::from))
+/// What decides whether a task may be kept.
+pub(super) struct Admission<'a> {
+    pub(super) account: AccountId,
+    pub(super) at: UnixMillis,
+    pub(super) claim: Option<&'a Claim>,
+    pub(super) toll: &'a Toll,
+}
+
+/// Whether a task may be kept, or the one that was accepted under its claim before; changes nothing.
+pub(super) fn admit(tx: &Transaction<'_>, admission: &Admission<'_>) -> Done<Option<TaskId>, SubmitError> {
+    if let Some(claim) = admission.claim {
+        let since = admission.at.before(CLIENT_TOKEN_KEPT);
+        match notices::claimed(tx, admission.account, claim, since) {
+            Ok(None) => {}
+            claimed => return Ok(claimed),
+        }
+    }
+    let used = used(tx, admission.account, admission.toll.day, admission.toll.kind)?;
+    let Toll { kind, charge, quota, .. } = admission.toll;
+    Ok(check_quota(*kind, &used, charge, quota).map(|()| None).map_err(SubmitError::from))
+}
+
+/// The result of the first statement of a command that changes anything: an id that exists already is the
+/// command's own failure, and it has changed nothing.
+pub(super) fn inserted<T>(result: rusqlite::Result<T>, id: &TaskId) -> Done<T, SubmitError> {
+    match result {
+        Ok(it) => Ok(Ok(it)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Ok(Err(StoreError::Io(format!("a task with the id {id} exists already")).into()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Keeps a submission: quota, task, log positions, claim and notices.
@@ -100,26 +128,21 @@ pub(super) fn submit(
     submission: &Submission,
     positions: &mut Positions,
 ) -> Done<TaskId, SubmitError> {
-    if let Some(claim) = &submission.claim {
-        let since = submission.accepted_at.before(CLIENT_TOKEN_KEPT);
-        match notices::claimed(tx, submission.account, claim, since) {
-            Ok(None) => {}
-            Ok(Some(first)) => return Ok(Ok(first)),
-            Err(error) => return Ok(Err(error)),
-        }
-    }
-    if let Err(refused) = afford(tx, submission.account, &submission.toll)? {
-        return Ok(Err(refused));
+    let admission = Admission {
+        account: submission.account,
+        at: submission.accepted_at,
+        claim: submission.claim.as_ref(),
+        toll: &submission.toll,
+    };
+    match admit(tx, &admission)? {
+        Ok(None) => {}
+        Ok(Some(first)) => return Ok(Ok(first)),
+        Err(refused) => return Ok(Err(refused)),
     }
     let mut next = *positions;
     next.row += 1;
-    match insert_task(tx, submission, &mut next) {
-        Ok(()) => {}
-        // The first statement that changes anything, so this command has changed nothing.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            return Ok(Err(StoreError::Io(format!("a task with the id {} exists already", submission.id)).into()));
-        }
-        Err(error) => return Err(error),
+    if let Err(twice) = inserted(insert_task(tx, submission, &mut next), &submission.id)? {
+        return Ok(Err(twice));
     }
     charge(tx, submission.account, &submission.toll)?;
     if let Some(claim) = &submission.claim {

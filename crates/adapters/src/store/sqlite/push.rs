@@ -13,17 +13,16 @@ use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
-use catharsis_core::limits::CLIENT_TOKEN_KEPT;
 use catharsis_core::plan::Toll;
 use catharsis_core::push::{EndedFetch, FetchEnd, Found, How, OpenFetch, PushItem, PushItemId, PushPlan};
 use catharsis_core::quota::{Charge, QuotaKind, check_quota};
 use catharsis_core::target::{CacheUrl, Encode};
 use catharsis_core::task::{AccountId, TaskId};
 use catharsis_core::topology::NodeId;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::apply::{self, Done};
+use super::apply::{self, Admission, Done};
 use super::notices;
 use super::schema::{area_code, areas_code, areas_of, damaged, encode_code, encode_of, io, signed, unsigned};
 use super::writer::Positions;
@@ -57,24 +56,16 @@ pub(super) fn weight(plan: &PushPlan) -> usize {
 /// Keeps a plan: quota, claim, task, items and open fetches.
 pub(super) fn submit(tx: &Transaction<'_>, plan: &PushPlan, positions: &mut Positions) -> Done<TaskId, SubmitError> {
     let task = &plan.task;
-    if let Some(claim) = &plan.claim {
-        let since = task.accepted_at.before(CLIENT_TOKEN_KEPT);
-        match notices::claimed(tx, task.account, claim, since) {
-            Ok(None) => {}
-            Ok(Some(first)) => return Ok(Ok(first)),
-            Err(error) => return Ok(Err(error)),
-        }
+    let admission =
+        Admission { account: task.account, at: task.accepted_at, claim: plan.claim.as_ref(), toll: &plan.toll };
+    match apply::admit(tx, &admission)? {
+        Ok(None) => {}
+        Ok(Some(first)) => return Ok(Ok(first)),
+        Err(refused) => return Ok(Err(refused)),
     }
-    if let Err(refused) = apply::afford(tx, task.account, &plan.toll)? {
-        return Ok(Err(refused));
-    }
-    let row = match insert_task(tx, plan, &positions.heads) {
+    let row = match apply::inserted(insert_task(tx, plan, &positions.heads), &task.id)? {
         Ok(row) => row,
-        // The first statement that changes anything, so this command has changed nothing.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            return Ok(Err(StoreError::Io(format!("a task with the id {} exists already", task.id)).into()));
-        }
-        Err(error) => return Err(error),
+        Err(twice) => return Ok(Err(twice)),
     };
     for item in &task.items {
         let id = insert_item(tx, row, task.how.encode, item)?;
