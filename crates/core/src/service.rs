@@ -15,7 +15,7 @@ use crate::error::{PurgeError, StoreError};
 use crate::history::{HistoryFilter, HistoryPage, HistoryQuery, HostScope, TaskRecord};
 use crate::invalidation::Seq;
 use crate::limits::{CLIENT_TOKEN_KEPT, HISTORY_PAGE_MAX};
-use crate::plan::{Caller, Purge, plan};
+use crate::plan::{Caller, Claim, Purge, Toll, plan};
 use crate::ports::{Clock, Log, Store};
 use crate::quota::{PerKind, QuotaDay, check_quota};
 use crate::receipt::{Receipt, Refusal, Settled};
@@ -140,13 +140,8 @@ impl PurgeService {
     /// [`PurgeError`]; then nothing was changed and no quota was charged.
     pub async fn purge(&self, caller: &Caller, request: Purge) -> Result<TaskId, PurgeError> {
         let now = self.clock.wall();
-        if let Some(claim) = &request.claim {
-            // Before the plan: a repeated call is the same call even if its domain is offline by now.
-            // Two at once may both pass here; the transaction of `submit` decides.
-            let since = now.before(CLIENT_TOKEN_KEPT);
-            if let Some(id) = self.store.claimed(caller.account, claim, since).await? {
-                return Ok(id);
-            }
+        if let Some(id) = self.claimed(caller.account, request.claim.as_ref(), now).await? {
+            return Ok(id);
         }
         let plan = plan(caller, request, &self.directory(), now, self.clock.random())?;
         Ok(self.store.submit(plan).await?)
@@ -159,11 +154,28 @@ impl PurgeService {
     pub async fn rehearse(&self, caller: &Caller, request: Purge) -> Result<Rehearsal, PurgeError> {
         let now = self.clock.wall();
         let plan = plan(caller, request, &self.directory(), now, self.clock.random())?;
-        let used = self.store.quota_used(caller.account, plan.toll.day).await?;
-        check_quota(plan.toll.kind, used.get(plan.toll.kind), &plan.toll.charge, &plan.toll.quota)?;
+        self.afford(caller.account, &plan.toll).await?;
         let concerned = |node: &&Arc<Node>| *plan.toll.charge.get(node.area) > 0;
         let nodes = self.board.nodes().iter().filter(concerned).count();
         Ok(Rehearsal { items: plan.task.items.len(), nodes })
+    }
+
+    /// The task that was accepted under a call's claim before. Asked before the plan: a repeated call is the same
+    /// call even if its domain is offline by now. Two at once may both pass here; the transaction of `submit` decides.
+    pub(crate) async fn claimed(
+        &self,
+        account: AccountId,
+        claim: Option<&Claim>,
+        now: UnixMillis,
+    ) -> Result<Option<TaskId>, PurgeError> {
+        let Some(claim) = claim else { return Ok(None) };
+        Ok(self.store.claimed(account, claim, now.before(CLIENT_TOKEN_KEPT)).await?)
+    }
+
+    /// Whether what a call costs is left today; charges nothing.
+    pub(crate) async fn afford(&self, account: AccountId, toll: &Toll) -> Result<(), PurgeError> {
+        let used = self.store.quota_used(account, toll.day).await?;
+        Ok(check_quota(toll.kind, used.get(toll.kind), &toll.charge, &toll.quota)?)
     }
 
     /// A page of the caller's history; statuses are those of this moment.

@@ -185,7 +185,6 @@ async fn open_engine(
     ));
     let pushes = PushService::new(
         Arc::clone(&service),
-        Arc::clone(&as_store),
         Arc::clone(&store) as Arc<dyn PushStore>,
         Arc::clone(&clock),
         Arc::clone(&board),

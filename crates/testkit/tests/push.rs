@@ -7,7 +7,7 @@ use std::time::Duration;
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::error::PurgeError;
 use catharsis_core::plan::Caller;
-use catharsis_core::ports::{Clock, Store};
+use catharsis_core::ports::Clock;
 use catharsis_core::push::ports::{Fetched, Fetcher, PushFilter, PushRow, PushStore};
 use catharsis_core::push::service::PushService;
 use catharsis_core::push::status::PushStatus;
@@ -59,9 +59,8 @@ fn start(world: &World, server: &Server) -> Pushing {
         let worker = PushWorker::new(pusher.clone(), Arc::clone(node), fetcher, stop.clone());
         workers.push(tokio::spawn(worker.run()));
     }
-    let store: Arc<dyn Store> = Arc::new(world.store.clone());
     let board = Arc::clone(&server.board);
-    let service = PushService::new(Arc::clone(&server.service), store, pushes, clock, board, DEADLINE);
+    let service = PushService::new(Arc::clone(&server.service), pushes, clock, board, DEADLINE);
     Pushing { service, fetchers, stop, workers }
 }
 

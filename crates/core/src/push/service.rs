@@ -12,18 +12,17 @@ use super::status::PushView;
 use super::{PushPlan, PushUrls};
 use crate::area::Area;
 use crate::board::Board;
+use crate::clock::UnixMillis;
 use crate::error::{PurgeError, StoreError};
-use crate::limits::{CLIENT_TOKEN_KEPT, HISTORY_PAGE_MAX};
+use crate::limits::HISTORY_PAGE_MAX;
 use crate::plan::Caller;
-use crate::ports::{Clock, Store};
-use crate::quota::check_quota;
+use crate::ports::Clock;
 use crate::service::{PurgeService, Rehearsal};
 use crate::task::TaskId;
 
 /// The prefetch behind the API.
 pub struct PushService {
     purges: Arc<PurgeService>,
-    store: Arc<dyn Store>,
     pushes: Arc<dyn PushStore>,
     clock: Arc<dyn Clock>,
     board: Arc<Board>,
@@ -37,34 +36,30 @@ impl std::fmt::Debug for PushService {
 }
 
 impl PushService {
-    /// A service. `store` and `pushes` are two sides of one store; `deadline` is how long a task may take
+    /// A service. `pushes` is another side of the store of `purges`; `deadline` is how long a task may take
     /// before what is open is shown as failed, the same as its workers have.
     #[must_use]
     pub const fn new(
         purges: Arc<PurgeService>,
-        store: Arc<dyn Store>,
         pushes: Arc<dyn PushStore>,
         clock: Arc<dyn Clock>,
         board: Arc<Board>,
         deadline: Duration,
     ) -> Self {
-        Self { purges, store, pushes, clock, board, deadline }
+        Self { purges, pushes, clock, board, deadline }
     }
 
     /// Accepts a prefetch. Once the id is returned the task is durable. A call whose claim was accepted
-    /// within [`CLIENT_TOKEN_KEPT`] gets the first one's id.
+    /// within [`CLIENT_TOKEN_KEPT`](crate::limits::CLIENT_TOKEN_KEPT) gets the first one's id.
     ///
     /// # Errors
     /// [`PurgeError`]; then nothing was changed and no quota was charged.
     pub async fn push_urls(&self, caller: &Caller, request: PushUrls) -> Result<TaskId, PurgeError> {
-        if let Some(claim) = &request.claim {
-            // As for a purge: a repeated call is the same call even if its domain is offline by now.
-            let since = self.clock.wall().before(CLIENT_TOKEN_KEPT);
-            if let Some(id) = self.store.claimed(caller.account, claim, since).await? {
-                return Ok(id);
-            }
+        let now = self.clock.wall();
+        if let Some(id) = self.purges.claimed(caller.account, request.claim.as_ref(), now).await? {
+            return Ok(id);
         }
-        let plan = self.plan(caller, request)?;
+        let plan = self.plan(caller, request, now)?;
         Ok(self.pushes.submit_push(plan).await?)
     }
 
@@ -73,10 +68,9 @@ impl PushService {
     /// # Errors
     /// [`PurgeError`], as [`Self::push_urls`] would answer now.
     pub async fn rehearse(&self, caller: &Caller, request: PushUrls) -> Result<Rehearsal, PurgeError> {
-        let plan = self.plan(caller, request)?;
+        let plan = self.plan(caller, request, self.clock.wall())?;
         let toll = &plan.toll;
-        let used = self.store.quota_used(caller.account, toll.day).await?;
-        check_quota(toll.kind, used.get(toll.kind), &toll.charge, &toll.quota)?;
+        self.purges.afford(caller.account, toll).await?;
         let concerned = Area::ALL.into_iter().filter(|area| *toll.charge.get(*area) > 0);
         let nodes = concerned.map(|area| plan.expected.get(area).len()).sum();
         Ok(Rehearsal { items: plan.task.items.len(), nodes })
@@ -91,8 +85,8 @@ impl PushService {
         self.pushes.pushes(PushQuery { filter, offset, limit: limit.min(HISTORY_PAGE_MAX), view }).await
     }
 
-    fn plan(&self, caller: &Caller, request: PushUrls) -> Result<PushPlan, PurgeError> {
+    fn plan(&self, caller: &Caller, request: PushUrls, now: UnixMillis) -> Result<PushPlan, PurgeError> {
         let directory = self.purges.directory();
-        plan_push(caller, request, &directory, self.board.nodes(), self.clock.wall(), self.clock.random())
+        plan_push(caller, request, &directory, self.board.nodes(), now, self.clock.random())
     }
 }

@@ -152,7 +152,7 @@ impl Installation {
             workers.spawn(Worker::new(engine.clone(), Arc::clone(node), purger, stop.clone()).run());
             workers.spawn(PushWorker::new(pusher.clone(), Arc::clone(node), place.fetcher(), stop.clone()).run());
         }
-        let pushes = PushService::new(Arc::clone(&purges), as_store, as_pushes, clock, board, PATIENCE);
+        let pushes = PushService::new(Arc::clone(&purges), as_pushes, clock, board, PATIENCE);
         Self { store, purges, pushes, stop, workers }
     }
 
