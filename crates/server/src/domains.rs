@@ -103,18 +103,34 @@ impl std::fmt::Debug for Publisher {
     }
 }
 
-/// What the edge was told last.
+/// The table of the edge, and what it was told of it.
 #[derive(Default)]
 struct Told {
-    generation: u64,
+    /// The registry's generation that was looked at last: no other can change the table.
+    seen: Option<u64>,
     domains: Vec<ServedDomain>,
+    /// The generation by which the edge has this table; `None` until it was told.
+    held: Option<u64>,
+}
+
+impl Told {
+    fn look_at(&mut self, snapshot: &Snapshot, area: Area) {
+        if self.seen == Some(snapshot.generation) {
+            return;
+        }
+        self.seen = Some(snapshot.generation);
+        let domains = table(snapshot, area);
+        if self.domains != domains {
+            (self.domains, self.held) = (domains, None);
+        }
+    }
 }
 
 impl Publisher {
     /// Keeps the edge's table equal to the registry's until it is stopped.
     pub async fn run(self, stop: CancellationToken) {
         let mut generations = self.registry.generations();
-        let mut told: Option<Told> = None;
+        let mut told = Told::default();
         loop {
             // Marked as seen before the snapshot is taken: what comes in between wakes the next turn.
             generations.mark_unchanged();
@@ -134,19 +150,18 @@ impl Publisher {
         }
     }
 
-    async fn turn(&self, told: &mut Option<Told>) -> Result<(), Unreachable> {
+    async fn turn(&self, told: &mut Told) -> Result<(), Unreachable> {
         let snapshot = self.registry.snapshot();
-        let domains = table(&snapshot, self.node.area);
-        let known = told.as_ref().filter(|told| told.domains == domains);
-        let has = match known {
+        told.look_at(&snapshot, self.node.area);
+        let has = match told.held {
             // A table of its own that is still there need not be sent again.
-            Some(told) => self.sink.generation().await? == Some(told.generation),
+            Some(held) => self.sink.generation().await? == Some(held),
             None => false,
         };
         if !has {
-            let generation = self.sink.serve(snapshot.generation, domains.clone()).await?;
-            info!(node = %self.node.id, generation, domains = domains.len(), "the edge has its table of domains");
-            *told = Some(Told { generation, domains });
+            let generation = self.sink.serve(snapshot.generation, told.domains.clone()).await?;
+            info!(node = %self.node.id, generation, domains = told.domains.len(), "the edge has its table of domains");
+            told.held = Some(generation);
         }
         self.distribution.note(&self.node.id, |progress| {
             progress.told = snapshot.generation;
