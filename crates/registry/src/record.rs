@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use catharsis_core::clock::UnixMillis;
 use catharsis_core::record::{Change, Record, RecordKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,14 @@ pub struct Temporary {
     pub expires_at: u64,
     /// SHA-256 of its token, hex.
     pub token_sha256: String,
+}
+
+impl Temporary {
+    /// Whether pair and token work no more.
+    #[must_use]
+    pub const fn has_ended(&self, now: UnixMillis) -> bool {
+        self.expires_at <= now.0
+    }
 }
 
 /// A policy of an account; the id is `<account>/<name>`.

@@ -274,10 +274,16 @@ impl Snapshot {
     /// A key pair that works now.
     #[must_use]
     pub fn key(&self, id: &str, now: UnixMillis) -> Option<&Key> {
+        let ended = |key: &&Key| key.record.temporary.as_ref().is_some_and(|it| it.has_ended(now));
+        self.enabled_key(id).filter(|key| !ended(key))
+    }
+
+    /// A key pair that is not switched off, nor its user; a temporary one may have ended.
+    #[must_use]
+    pub fn enabled_key(&self, id: &str) -> Option<&Key> {
         let key = self.keys.get(id)?;
         let user_works = self.user(key.principal).is_none_or(|user| user.record.enabled == Switch::Enabled);
-        let lasts = key.record.temporary.as_ref().is_none_or(|it| it.expires_at > now.0);
-        (key.record.enabled == Switch::Enabled && user_works && lasts).then_some(key)
+        (key.record.enabled == Switch::Enabled && user_works).then_some(key)
     }
 
     /// The endpoints of an account.

@@ -1,5 +1,6 @@
 //! Key pairs, lasting and temporary.
 
+use catharsis_core::clock::UnixMillis;
 use catharsis_core::record::Change;
 use sha2::{Digest, Sha256};
 
@@ -83,8 +84,8 @@ impl Registry {
             let why = format!("it must be from 1 to {TOKEN_SECONDS_MAX}");
             return Err(RegistryError::Invalid { field: "DurationSeconds", why });
         }
-        let now = self.now().0;
-        let expires_at = now + seconds * 1_000;
+        let now = self.now();
+        let expires_at = now.0 + seconds * 1_000;
         let key = NewKey { secret_id: format!("AKID{}", random_text(60)), secret_key: random_text(32) };
         let token = random_text(96);
         let temporary = Temporary { expires_at, token_sha256: token_digest(&token) };
@@ -93,7 +94,7 @@ impl Registry {
             check_principal(snapshot, principal)?;
             let mut changes = expired(snapshot, now);
             let of_principal = |it: &&crate::snapshot::Key| {
-                it.principal == principal && it.record.temporary.as_ref().is_some_and(|t| t.expires_at > now)
+                it.principal == principal && it.record.temporary.as_ref().is_some_and(|it| !it.has_ended(now))
             };
             if snapshot.keys.values().filter(of_principal).count() >= TOKENS_MAX {
                 return Err(RegistryError::TooMany { what: "temporary key pairs at once", limit: TOKENS_MAX });
@@ -141,10 +142,10 @@ fn check_principal(snapshot: &Snapshot, principal: Principal) -> Result<(), Regi
 }
 
 /// Temporary pairs that have ended go with the next one that is made.
-fn expired(snapshot: &Snapshot, now: u64) -> Vec<Change> {
+fn expired(snapshot: &Snapshot, now: UnixMillis) -> Vec<Change> {
     let ended = snapshot
         .keys
         .iter()
-        .filter(|(_, key)| key.record.temporary.as_ref().is_some_and(|temporary| temporary.expires_at <= now));
+        .filter(|(_, key)| key.record.temporary.as_ref().is_some_and(|temporary| temporary.has_ended(now)));
     ended.map(|(id, _)| delete::<KeyRecord>(id)).take(100).collect()
 }

@@ -18,13 +18,14 @@ use catharsis_core::history::{HostScope, HostTable};
 use catharsis_core::plan::{Caller, Permits, Scope};
 use catharsis_core::task::AccountId;
 use catharsis_registry::Snapshot;
-use catharsis_registry::record::Switch;
 use catharsis_registry::snapshot::{Key, NamedPolicy, Principal, User};
 use catharsis_tcapi::auth::AuthError;
 use catharsis_tcapi::call::{Call, Verified, VerifyRules};
 use catharsis_tcapi::cdn::{Action, PRODUCT};
 use catharsis_tcapi::code::{ErrorCode, WireError};
 use catharsis_tcapi::tc3::UnsignedPayload;
+
+use super::error::first_listed;
 
 /// What surrounds a call.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +61,7 @@ pub(super) fn authenticate<'c>(
     around: Surroundings,
 ) -> Result<(Identity, Verified<'c>), AuthError> {
     let timely = call.timely(i64::try_from(around.now.seconds()).unwrap_or(i64::MAX))?;
-    let key = snapshot.keys.get(call.secret_id().as_str()).filter(|key| works(snapshot, key));
-    let key = key.ok_or(AuthError::SecretIdNotFound)?;
+    let key = snapshot.enabled_key(call.secret_id().as_str()).ok_or(AuthError::SecretIdNotFound)?;
     let account = snapshot.account_of(key.principal).ok_or(AuthError::SecretIdNotFound)?;
     let rules = VerifyRules { product: PRODUCT, unsigned_payload: around.unsigned };
     let verified = timely.verify(&key.secret, rules)?;
@@ -77,12 +77,6 @@ pub(super) fn authenticate<'c>(
     Ok((identity, verified))
 }
 
-/// Whether neither the pair nor its user is switched off.
-fn works(snapshot: &Snapshot, key: &Key) -> bool {
-    let user_works = snapshot.user(key.principal).is_none_or(|user| user.record.enabled == Switch::Enabled);
-    key.record.enabled == Switch::Enabled && user_works
-}
-
 /// A temporary pair needs its token until both end; a lasting one has none.
 fn check_token(key: &Key, call: &Call, now: UnixMillis) -> Result<(), AuthError> {
     match (&key.record.temporary, call.token()) {
@@ -91,7 +85,7 @@ fn check_token(key: &Key, call: &Call, now: UnixMillis) -> Result<(), AuthError>
         (Some(_), None) => Err(AuthError::TokenMissing),
         // Whether it has ended is told to nobody who does not have it.
         (Some(temporary), Some(token)) if !token.has_sha256(&temporary.token_sha256) => Err(AuthError::Token),
-        (Some(temporary), Some(_)) if temporary.expires_at <= now.0 => {
+        (Some(temporary), Some(_)) if temporary.has_ended(now) => {
             let seconds = |at: UnixMillis| i64::try_from(at.seconds()).unwrap_or(i64::MAX);
             Err(AuthError::TokenExpired { expired: seconds(UnixMillis(temporary.expires_at)), now: seconds(now) })
         }
@@ -156,8 +150,7 @@ impl Identity {
 
 /// No policy lets the user call the action. The product's own code where the action lists it, else the platform's.
 fn denied(action: Action, user: &User, principal: Principal) -> WireError {
-    let listed = action.codes().contains(&ErrorCode::CdnCamUnauthorized);
-    let code = if listed { ErrorCode::CdnCamUnauthorized } else { ErrorCode::AuthUnauthorizedOperation };
+    let code = first_listed(action, &[ErrorCode::CdnCamUnauthorized], ErrorCode::AuthUnauthorizedOperation);
     let (name, uin, count) = (&user.record.name, principal.0, user.policies.len());
     let action = action.as_str();
     WireError::new(

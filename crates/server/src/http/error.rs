@@ -42,7 +42,7 @@ pub(super) fn wire(error: &PurgeError, action: Action) -> WireError {
 }
 
 /// The first of these codes that the vendor lists for the action, else that of the platform.
-fn first_listed(action: Action, wanted: &[ErrorCode], platform: ErrorCode) -> ErrorCode {
+pub(super) fn first_listed(action: Action, wanted: &[ErrorCode], platform: ErrorCode) -> ErrorCode {
     wanted.iter().copied().find(|code| action.codes().contains(code)).unwrap_or(platform)
 }
 

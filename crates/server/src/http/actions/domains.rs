@@ -21,7 +21,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::super::answers;
-use super::super::error::{account_state, registry};
+use super::super::error::{account_state, first_listed, registry};
 use super::purge::would_succeed;
 use super::tasks::areas;
 use super::{Answer, Checked, Parts, ok};
@@ -157,11 +157,11 @@ fn permitted(call: &Checked, name: &DomainName) -> Result<(), WireError> {
     if call.caller.scope.permits(name) {
         return Ok(());
     }
-    let listed = [ErrorCode::CdnHostUnauthorized, ErrorCode::CdnCamUnauthorized];
-    let code = listed.into_iter().find(|code| call.action.codes().contains(code));
+    let wanted = [ErrorCode::CdnHostUnauthorized, ErrorCode::CdnCamUnauthorized];
+    let code = first_listed(call.action, &wanted, ErrorCode::AuthUnauthorizedOperation);
     let text = format!("Domain: the policies of this user do not permit {} on {name}.", call.action.as_str());
     let chinese = format!("Domain：子用户的策略未授权对 {name} 执行 {}。", call.action.as_str());
-    Err(WireError::new(code.unwrap_or(ErrorCode::AuthUnauthorizedOperation), text).with_chinese(chinese))
+    Err(WireError::new(code, text).with_chinese(chinese))
 }
 
 pub(super) fn describe(parts: &Parts, call: &Checked, params: Params<'_>) -> Answer {
