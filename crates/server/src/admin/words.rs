@@ -44,7 +44,7 @@ words! {
         AuthFailed,
         /// The service was stopped for it.
         Suspended,
-        /// It may purge what it has, but not start a domain.
+        /// It may purge what it has, but add or start no domain.
         Isolated,
         /// It was moved to another product.
         Migrated,

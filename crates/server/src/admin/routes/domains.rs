@@ -8,7 +8,7 @@ use catharsis_core::target::HostName;
 use catharsis_core::task::AccountId;
 use catharsis_registry::change::NewDomain;
 use catharsis_registry::record::OriginRecord;
-use catharsis_registry::snapshot::DomainEntry;
+use catharsis_registry::snapshot::{DomainEntry, Snapshot};
 use catharsis_tcapi::cdn::{OriginAddress, OriginHost, OriginType, PullProtocol, ServiceType};
 use catharsis_tcapi::limits::MAX_ORIGINS;
 use serde::{Deserialize, Serialize};
@@ -171,7 +171,13 @@ fn type_of(kinds: &[&str]) -> Option<OriginType> {
     OriginType::ALL.iter().find(fits).copied()
 }
 
-fn told(entry: &DomainEntry) -> Domain {
+fn told(snapshot: &Snapshot, name: &DomainName) -> Result<Domain, Refusal> {
+    let name = name.to_string();
+    let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", &name))?;
+    Ok(row(entry))
+}
+
+fn row(entry: &DomainEntry) -> Domain {
     let record = &entry.record;
     let origin = record.origin.as_ref();
     Domain {
@@ -205,17 +211,14 @@ pub(super) async fn list(State(desk): State<Shared>, Asked(which): Asked<Which>)
     let rows = snapshot.domains.range::<str, _>((Excluded(from.as_str()), Unbounded)).map(|(_, entry)| entry);
     let rows = rows.filter(|entry| account.is_none_or(|account| entry.record.account == account.0));
     let (domains, next) = page.cut(rows, |entry| entry.name.to_string())?;
-    Ok(Told(DomainList { domains: domains.into_iter().map(told).collect(), next }))
+    Ok(Told(DomainList { domains: domains.into_iter().map(row).collect(), next }))
 }
 
 /// One domain.
 #[utoipa::path(get, path = "/v1/domains/{name}", tag = "domains", params(("name" = String, Path)),
     responses((status = 200, description = "The domain", body = Domain)))]
 pub(super) async fn show(State(desk): State<Shared>, Segments(name): Segments<String>) -> Answer<Domain> {
-    let name = parsed(&name)?.to_string();
-    let snapshot = desk.registry.snapshot();
-    let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", &name))?;
-    Ok(Told(told(entry)))
+    told(&desk.registry.snapshot(), &parsed(&name)?).map(Told)
 }
 
 /// Makes a domain, online.
@@ -228,10 +231,8 @@ pub(super) async fn create(
 ) -> Result<Changed<Domain>, Refusal> {
     let new = fields.domain(account)?;
     desk.registry.create_domain(&new).await?;
-    let name = new.name.to_string();
-    let snapshot = desk.registry.snapshot();
-    let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", &name))?;
-    Ok(Changed::created("domain created", &format!("{name} of {account}"), told(entry)))
+    let now = told(&desk.registry.snapshot(), &new.name)?;
+    Ok(Changed::created("domain created", &format!("{} of {account}", new.name), now))
 }
 
 /// Sets the status of a domain, whatever it was.
@@ -245,10 +246,8 @@ pub(super) async fn set_status(
     let name = parsed(&name)?;
     let status = set.status.into();
     desk.registry.set_domain_status(&name, status).await?;
-    let name = name.to_string();
-    let snapshot = desk.registry.snapshot();
-    let entry = snapshot.domains.get(&name).ok_or_else(|| Refusal::not_found("domain", &name))?;
-    Ok(Changed::now("domain status set", &format!("{name} to {}", status.as_str()), told(entry)))
+    let now = told(&desk.registry.snapshot(), &name)?;
+    Ok(Changed::now("domain status set", &format!("{name} to {}", status.as_str()), now))
 }
 
 /// Deletes a domain, whatever its status.
