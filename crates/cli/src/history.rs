@@ -12,11 +12,9 @@ use crate::Connection;
 use crate::client::Client;
 use crate::console::Console;
 use crate::ended::Ended;
+use crate::pages::{self, PAGE, Rows};
 use crate::purge::TaskAreaArg;
 use crate::show::now;
-
-/// Rows of a page when all are wanted.
-const PAGE: u32 = 1_000;
 
 /// Which purges to list.
 #[derive(Clone, Debug, clap::Args)]
@@ -120,9 +118,9 @@ impl Query {
         if self.all { PAGE } else { self.limit }
     }
 
-    /// Whether there is a page behind the one that ended before `offset`.
-    fn goes_on(&self, rows: u32, offset: u32, total: u64) -> bool {
-        self.all && rows > 0 && u64::from(offset) < total
+    /// All rows, or the page that is asked for.
+    async fn rows<T>(&self, ask: impl AsyncFn(u32) -> Result<Rows<T>, Ended>) -> Result<Rows<T>, Ended> {
+        if self.all { pages::all(ask).await } else { ask(self.offset).await }
     }
 }
 
@@ -133,7 +131,7 @@ impl Query {
 pub(crate) async fn tasks(options: Tasks, console: &mut Console) -> Result<(), Ended> {
     let query = &options.query;
     let client = Client::new(&query.connection, console)?;
-    let mut request = DescribePurgeTasksRequest {
+    let request = DescribePurgeTasksRequest {
         keyword: query.keyword(),
         status: options.status.map(|status| match status {
             StatusArg::Process => TaskStatus::Process,
@@ -141,21 +139,16 @@ pub(crate) async fn tasks(options: Tasks, console: &mut Console) -> Result<(), E
             StatusArg::Fail => TaskStatus::Fail,
         }),
         area: query.area.map(TaskArea::from),
-        offset: query.offset,
         limit: query.limit(),
         ..DescribePurgeTasksRequest::of(query.tasks()?)
     };
-    let mut shown = DescribePurgeTasksResponse { purge_logs: Vec::new(), total_count: 0 };
-    loop {
+    let ask = async |offset| {
+        let request = DescribePurgeTasksRequest { offset, ..request.clone() };
         let page: DescribePurgeTasksResponse = client.call(Action::DescribePurgeTasks, &request).await?;
-        shown.total_count = page.total_count;
-        let rows = u32::try_from(page.purge_logs.len()).unwrap_or(u32::MAX);
-        shown.purge_logs.extend(page.purge_logs);
-        request.offset = request.offset.saturating_add(rows);
-        if !query.goes_on(rows, request.offset, page.total_count) {
-            break;
-        }
-    }
+        Ok(Rows { rows: page.purge_logs, total: page.total_count })
+    };
+    let Rows { rows, total } = query.rows(ask).await?;
+    let shown = DescribePurgeTasksResponse { purge_logs: rows, total_count: total };
     if query.json {
         console.json(&shown);
         return Ok(());
@@ -176,7 +169,7 @@ pub(crate) async fn tasks(options: Tasks, console: &mut Console) -> Result<(), E
 pub(crate) async fn push_tasks(options: PushTasks, console: &mut Console) -> Result<(), Ended> {
     let query = &options.query;
     let client = Client::new(&query.connection, console)?;
-    let mut request = DescribePushTasksRequest {
+    let request = DescribePushTasksRequest {
         keyword: query.keyword(),
         status: options.status.map(|status| match status {
             PushStatusArg::Process => PushStatus::Process,
@@ -185,21 +178,16 @@ pub(crate) async fn push_tasks(options: PushTasks, console: &mut Console) -> Res
             PushStatusArg::Invalid => PushStatus::Invalid,
         }),
         area: query.area.map(TaskArea::from),
-        offset: query.offset,
         limit: query.limit(),
         ..DescribePushTasksRequest::of(query.tasks()?)
     };
-    let mut shown = DescribePushTasksResponse { push_logs: Vec::new(), total_count: 0 };
-    loop {
+    let ask = async |offset| {
+        let request = DescribePushTasksRequest { offset, ..request.clone() };
         let page: DescribePushTasksResponse = client.call(Action::DescribePushTasks, &request).await?;
-        shown.total_count = page.total_count;
-        let rows = u32::try_from(page.push_logs.len()).unwrap_or(u32::MAX);
-        shown.push_logs.extend(page.push_logs);
-        request.offset = request.offset.saturating_add(rows);
-        if !query.goes_on(rows, request.offset, page.total_count) {
-            break;
-        }
-    }
+        Ok(Rows { rows: page.push_logs, total: page.total_count })
+    };
+    let Rows { rows, total } = query.rows(ask).await?;
+    let shown = DescribePushTasksResponse { push_logs: rows, total_count: total };
     if query.json {
         console.json(&shown);
         return Ok(());

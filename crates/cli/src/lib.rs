@@ -14,6 +14,7 @@ mod console;
 mod ended;
 mod history;
 mod list;
+mod pages;
 mod purge;
 mod settings;
 mod show;

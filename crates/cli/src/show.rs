@@ -11,6 +11,7 @@ use catharsis_tcapi::cdn::{
 use crate::client::Client;
 use crate::console::Console;
 use crate::ended::Ended;
+use crate::pages::{self, PAGE, Rows};
 use crate::{Connection, admin};
 
 /// How to show the quota, or what to do with that of any account.
@@ -113,18 +114,13 @@ pub(crate) async fn quota(options: Quota, console: &mut Console) -> Result<(), E
 /// [`Ended`].
 pub(crate) async fn domains(options: Domains, console: &mut Console) -> Result<(), Ended> {
     let client = Client::new(&options.connection, console)?;
-    let mut request = DescribeDomainsRequest { limit: 1_000, ..DescribeDomainsRequest::default() };
-    let mut shown = DescribeDomainsResponse { domains: Vec::new(), total_number: 0 };
-    loop {
+    let ask = async |offset| {
+        let request = DescribeDomainsRequest { offset, limit: PAGE, ..DescribeDomainsRequest::default() };
         let page: DescribeDomainsResponse = client.call(Action::DescribeDomains, &request).await?;
-        shown.total_number = page.total_number;
-        let rows = u32::try_from(page.domains.len()).unwrap_or(u32::MAX);
-        shown.domains.extend(page.domains);
-        request.offset = request.offset.saturating_add(rows);
-        if rows == 0 || u64::from(request.offset) >= page.total_number {
-            break;
-        }
-    }
+        Ok(Rows { rows: page.domains, total: page.total_number })
+    };
+    let Rows { rows, total } = pages::all(ask).await?;
+    let shown = DescribeDomainsResponse { domains: rows, total_number: total };
     if options.json {
         console.json(&shown);
         return Ok(());
