@@ -8,6 +8,7 @@ mod manifests;
 mod markdown;
 mod promises;
 mod sources;
+mod tables;
 mod tokens;
 mod tree;
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::promises::{is_named, names, tests};
 use super::tree::Tree;
-use super::{Finding, Rule};
+use super::{Finding, Rule, tables};
 
 const PAGE: &str = "docs/compat.md";
 const CODES: &str = "crates/tcapi/src/code.rs";
@@ -34,7 +34,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         ));
         return;
     };
-    let rows = rows(page);
+    let rows: Vec<Row<'_>> = tables::rows(page, |head| head == HEAD).into_iter().map(row).collect();
     let known = tests(tree);
     for row in &rows {
         let mut found = |what: String| findings.push(Finding::new(PAGE, row.line, Rule::ErrorCode, what));
@@ -145,28 +145,9 @@ struct Row<'a> {
     tests: &'a str,
 }
 
-fn rows(page: &str) -> Vec<Row<'_>> {
-    let mut found = Vec::new();
-    let mut counts = false;
-    for (index, line) in page.lines().enumerate() {
-        let Some(cells) = line.trim().strip_prefix('|').and_then(|rest| rest.strip_suffix('|')) else {
-            counts = false;
-            continue;
-        };
-        let cells: Vec<&str> = cells.split('|').map(str::trim).collect();
-        if cells == HEAD {
-            counts = true;
-        } else if counts && !cells.concat().trim_matches(['-', ':']).is_empty() {
-            // One of another width is a row that lacks something.
-            let cell = |at: usize| if cells.len() == HEAD.len() { cells.get(at).copied().unwrap_or("") } else { "" };
-            found.push(Row {
-                line: index + 1,
-                codes: names(cell(0)),
-                actions: cell(1).split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
-                when: cell(2),
-                tests: cell(3),
-            });
-        }
-    }
-    found
+fn row((line, cells): (usize, Vec<&str>)) -> Row<'_> {
+    // One of another width is a row that lacks something.
+    let [code, actions, when, tests] = <[&str; 4]>::try_from(cells).unwrap_or_default();
+    let actions = actions.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    Row { line, codes: names(code), actions, when, tests }
 }

@@ -3,15 +3,15 @@
 use proc_macro2::TokenStream;
 
 use super::tree::Tree;
-use super::{Finding, Rule, tokens};
+use super::{Finding, Rule, tables, tokens};
 
 const PAGE: &str = "docs/promises.md";
 
 pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
     let Some(page) = tree.text(PAGE) else { return };
     let tests = tests(tree);
-    for (line, row) in rows(page) {
-        let names = names(row);
+    for (line, cells) in tables::rows(page, |head| head.last() == Some(&"Tests")) {
+        let names = cells.last().map_or_else(Vec::new, |tests| names(tests));
         if names.is_empty() {
             findings.push(Finding::new(PAGE, line, Rule::Promise, "this promise names no test"));
         }
@@ -19,27 +19,6 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
             findings.push(Finding::new(PAGE, line, Rule::Promise, format!("no test is called `{name}`")));
         }
     }
-}
-
-/// The rows of all tables on the page that have a column `Tests` as their last, without head and rule.
-fn rows(page: &str) -> Vec<(usize, &str)> {
-    let mut found = Vec::new();
-    let mut counts = false;
-    for (index, line) in page.lines().enumerate() {
-        let Some(cells) = line.trim().strip_prefix('|').and_then(|rest| rest.strip_suffix('|')) else {
-            counts = false;
-            continue;
-        };
-        let last = cells.rsplit('|').next().unwrap_or(cells).trim();
-        if last == "Tests" {
-            counts = true;
-        } else if counts && !last.trim_matches(['-', ':']).is_empty() {
-            found.push((index + 1, last));
-        } else if counts && last.is_empty() {
-            found.push((index + 1, ""));
-        }
-    }
-    found
 }
 
 /// What stands between backticks.
