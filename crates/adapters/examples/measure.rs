@@ -14,6 +14,7 @@ use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::history::{HistoryFilter, HistoryQuery, Keyword};
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::keys::Bytewise;
 use catharsis_core::ports::{Log, Purger, Store};
 use catharsis_core::status::{ItemStatus, StatusView};
 use catharsis_core::target::HostName;
@@ -170,7 +171,8 @@ async fn history(directory: &std::path::Path) {
 async fn purge() {
     let origin = Origin::start().await;
     let cache = RealCache::varnish(origin.address(), Relay::Allowed).await;
-    let purger = VarnishPurger::new(NodeAddress::from(cache.purge), HttpLimits::default());
+    let purger =
+        VarnishPurger::new(NodeAddress::from(cache.purge), HttpLimits::default(), Arc::new(Bytewise::default()));
     for size in [1, 512] {
         let batch: Vec<Invalidation> =
             (1..=size).map(|seq| invalidation(seq, &format!("http://www.example.test/assets/{seq}"))).collect();

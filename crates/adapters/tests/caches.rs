@@ -1,9 +1,12 @@
 //! The purgers against real caches, set up by the sample configurations.
 
+use std::sync::Arc;
+
 use catharsis_adapters::purger::nginx::NginxPurger;
 use catharsis_adapters::purger::varnish::VarnishPurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::keys::Bytewise;
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Refusal, Unreachable};
 use catharsis_testkit::caches::{RealCache, Relay};
@@ -14,11 +17,11 @@ use catharsis_testkit::origin::Origin;
 const HOST: &str = "www.a.test";
 
 fn varnish_purger(cache: &RealCache) -> VarnishPurger {
-    VarnishPurger::new(NodeAddress::from(cache.purge), HttpLimits::default())
+    VarnishPurger::new(NodeAddress::from(cache.purge), HttpLimits::default(), Arc::new(Bytewise::default()))
 }
 
 fn nginx_purger(cache: &RealCache) -> NginxPurger {
-    NginxPurger::new(NodeAddress::from(cache.purge), HttpLimits::default())
+    NginxPurger::new(NodeAddress::from(cache.purge), HttpLimits::default(), Arc::new(Bytewise::default()))
 }
 
 async fn source(cache: &RealCache, path: &str) -> Source {

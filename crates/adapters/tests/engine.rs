@@ -7,6 +7,7 @@ use std::time::Duration;
 use catharsis_adapters::purger::varnish::VarnishPurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_core::invalidation::Invalidation;
+use catharsis_core::keys::Bytewise;
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Unreachable};
 use catharsis_testkit::conformance::invalidation;
@@ -55,7 +56,11 @@ impl BadCache {
             }
         });
         let limits = HttpLimits { answer: Duration::from_millis(200), ..HttpLimits::default() };
-        Self { purger: VarnishPurger::new(NodeAddress::from(address), limits), connections, server }
+        Self {
+            purger: VarnishPurger::new(NodeAddress::from(address), limits, Arc::new(Bytewise::default())),
+            connections,
+            server,
+        }
     }
 
     async fn apply(&self, paths: &[&str]) -> Vec<Outcome> {
@@ -174,7 +179,7 @@ async fn what_is_not_http_is_never_a_success() {
 async fn nobody_listening_is_no_connection() {
     let cache = BadCache::start(|_, _| Act::Answer).await;
     let gone = NodeAddress::parse("127.0.0.1:1").expect("an address");
-    let purger = VarnishPurger::new(gone, HttpLimits::default());
+    let purger = VarnishPurger::new(gone, HttpLimits::default(), Arc::new(Bytewise::default()));
     let outcomes = purger.apply(&batch(&["/1", "/2"])).await;
     let no_connection = |outcome: &Outcome| matches!(outcome, Outcome::Unreachable(Unreachable::Connect(_)));
     assert!(outcomes.iter().all(no_connection), "{outcomes:?}");

@@ -7,9 +7,11 @@
 //! before a shorter), as on the vendor's product.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::account::Account;
 use crate::area::AreaSet;
+use crate::keys::KeyRules;
 use crate::target::{HostName, InvalidUrl};
 use crate::task::AccountId;
 
@@ -105,6 +107,8 @@ pub struct Domain {
     pub areas: AreaSet,
     /// Whether it is served.
     pub status: DomainStatus,
+    /// What its caches take for the same resource.
+    pub keys: Arc<KeyRules>,
 }
 
 /// What is known of some domains, found by the host that one of them serves.
@@ -197,6 +201,13 @@ impl Directory {
         self.domains.values().filter(move |domain| domain.owner == account)
     }
 
+    /// What the caches of the domain that serves a host take for the same resource; the default rules for
+    /// a host of no domain.
+    #[must_use]
+    pub fn keys(&self, host: &HostName) -> Arc<KeyRules> {
+        self.domain(host).map(|domain| Arc::clone(&domain.keys)).unwrap_or_default()
+    }
+
     /// The domain that serves a host: the most specific one.
     #[must_use]
     pub fn domain(&self, host: &HostName) -> Option<&Domain> {
@@ -214,6 +225,7 @@ mod tests {
             owner: AccountId(owner),
             areas: AreaSet::Global,
             status: DomainStatus::Online,
+            keys: Arc::default(),
         }
     }
 

@@ -12,12 +12,14 @@
 
 pub mod limits;
 
+pub mod abilities;
 pub mod account;
 pub mod area;
 pub mod clock;
 pub mod domain;
 pub mod history;
 pub mod invalidation;
+pub mod keys;
 pub mod notice;
 pub mod quota;
 pub mod receipt;

@@ -15,6 +15,13 @@ pub const HOST_BYTES_MAX: usize = 253;
 /// Longest label of a host name in bytes (RFC 1035 section 2.3.4).
 pub const LABEL_BYTES_MAX: usize = 63;
 
+/// Parameters that a domain's key rules name. The contract's bound of `QueryString.Value` is not published; a
+/// site that needs more should keep named ones rather than drop them.
+pub const KEY_PARAMS_MAX: usize = 100;
+
+/// Bytes of a parameter's name in key rules.
+pub const KEY_PARAM_BYTES_MAX: usize = 128;
+
 /// URLs in one call, default. The documented batch limit of `PurgeUrlsCache`.
 pub const URLS_PER_CALL: u32 = 1_000;
 

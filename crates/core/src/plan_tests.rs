@@ -15,6 +15,7 @@ fn directory() -> Directory {
         owner: AccountId(owner),
         areas,
         status,
+        keys: Arc::default(),
     };
     let domains = [
         domain("global.test", 1, AreaSet::Global, DomainStatus::Online),

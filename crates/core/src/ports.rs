@@ -8,6 +8,7 @@
 
 use async_trait::async_trait;
 
+use crate::abilities::Abilities;
 use crate::area::{Area, PerArea};
 use crate::clock::{Tick, UnixMillis};
 use crate::error::{ChangeError, LogError, StoreError, SubmitError};
@@ -183,6 +184,9 @@ pub trait Log: Send + Sync {
 /// How one node is told.
 #[async_trait]
 pub trait Purger: Send + Sync {
+    /// What this kind of cache can be told.
+    fn abilities(&self) -> Abilities;
+
     /// Carries out a batch: one outcome for each invalidation, in the same order. Bounded in time
     /// and in connections; a repeated invalidation is harmless.
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome>;

@@ -246,6 +246,7 @@ impl Snapshot {
             owner: AccountId(entry.record.account),
             areas: entry.areas,
             status: entry.status,
+            keys: Arc::default(),
         });
         Directory::new(accounts, domains).map_err(|error| misfit::<DomainRecord>("?", &error.to_string()))
     }

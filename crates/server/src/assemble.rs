@@ -25,6 +25,7 @@ use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
 use catharsis_core::area::Area;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
+use catharsis_core::keys::RulesOf;
 use catharsis_core::ports::{Clock, Log, Purger, Store};
 use catharsis_core::push::ports::PushStore;
 use catharsis_core::push::service::PushService;
@@ -32,6 +33,7 @@ use catharsis_core::receipt::{Reason, Unreachable};
 use catharsis_core::relay::{Observer, Relay, Worker};
 use catharsis_core::retry::RetryPolicy;
 use catharsis_core::service::PurgeService;
+use catharsis_core::target::HostName;
 use catharsis_core::topology::{Node, NodeKind};
 use catharsis_edge::protocol::{DomainTable, LogId, ServedDomain};
 use catharsis_registry::Registry;
@@ -207,7 +209,7 @@ async fn open_engine(
 fn start_workers(running: &mut Running, config: &Config, checked: &Checked, engine: &Engine) -> anyhow::Result<()> {
     for node in checked.topology.nodes() {
         let Some(reach) = checked.nodes.get(&node.id) else { bail!("node {} has no address", node.id) };
-        let (purger, sink) = purger(node, reach, &config.relay, engine.store.log_id())?;
+        let (purger, sink) = purger(node, reach, &config.relay, engine)?;
         let worker = Worker::new(engine.relay.clone(), Arc::clone(node), purger, running.stopping.clone());
         running.workers.spawn(worker.run());
         if let Some(sink) = sink {
@@ -247,13 +249,16 @@ async fn open_registry(
 type Told = (Arc<dyn Purger>, Option<Arc<dyn DomainSink>>);
 
 /// How a node is told. A new kind of cache is one arm here.
-fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, log_id: &str) -> anyhow::Result<Told> {
+fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Told> {
+    let log_id = engine.store.log_id();
+    let registry = Arc::clone(&engine.registry);
+    let rules: Arc<dyn RulesOf> = Arc::new(move |host: &HostName| registry.snapshot().directory.keys(host));
     let address = NodeAddress::from(reach.address);
     let limits =
         HttpLimits { connect: relay.connect_timeout.0, answer: relay.answer_timeout.0, batch: relay.batch_timeout.0 };
     Ok(match node.kind {
-        NodeKind::Varnish => (Arc::new(VarnishPurger::new(address, limits)), None),
-        NodeKind::Nginx => (Arc::new(NginxPurger::new(address, limits)), None),
+        NodeKind::Varnish => (Arc::new(VarnishPurger::new(address, limits, rules)), None),
+        NodeKind::Nginx => (Arc::new(NginxPurger::new(address, limits, rules)), None),
         NodeKind::Edge => {
             let token = reach.token.as_ref().map(crate::config::Secret::expose);
             let edge = || EdgePurger::new(address.clone(), limits, log_id, token);

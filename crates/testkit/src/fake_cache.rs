@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Unreachable};
@@ -170,6 +171,11 @@ impl FakeCache {
 
 #[async_trait]
 impl Purger for FakeCache {
+    fn abilities(&self) -> Abilities {
+        let all = Ability::DeleteOrExpire;
+        Abilities { url: all, prefix: all, host: all, everything: all, tag: Ability::Missing }
+    }
+
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for invalidation in batch {

@@ -234,6 +234,7 @@ fn directory() -> Directory {
         owner,
         areas: AreaSet::Global,
         status: DomainStatus::Online,
+        keys: Arc::default(),
     };
     let accounts = [(ACCOUNT, account), (OTHER, Account::default())];
     let domains = [domain("a.test", ACCOUNT), domain("b.test", OTHER)];

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use catharsis_core::abilities::Abilities;
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
@@ -144,6 +145,10 @@ impl WatchedCache {
 
 #[async_trait]
 impl Purger for WatchedCache {
+    fn abilities(&self) -> Abilities {
+        self.cache.abilities()
+    }
+
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         if let Some(last) = batch.iter().map(|it| it.seq).max() {
             self.check_shield(last);

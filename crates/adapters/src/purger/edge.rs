@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
@@ -239,6 +240,16 @@ fn bearer(token: &str) -> Result<HeaderValue, EdgePurgerError> {
 
 #[async_trait]
 impl Purger for EdgePurger {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            url: Ability::DeleteOrExpire,
+            prefix: Ability::DeleteOrExpire,
+            host: Ability::DeleteOrExpire,
+            everything: Ability::DeleteOrExpire,
+            tag: Ability::Missing,
+        }
+    }
+
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for part in batch.chunks(REQUEST_MAX) {

@@ -9,12 +9,13 @@
 //! connection, never the other requests their purge.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, BytesMut};
 use catharsis_core::invalidation::Invalidation;
+use catharsis_core::keys::{KeyForms, RulesOf};
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
-use catharsis_core::target::{CacheUrl, Target};
+use catharsis_core::target::{Mode, Scheme, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -62,11 +63,16 @@ impl Requests {
         self.asked.push(asked);
     }
 
-    /// Adds `PURGE` of each spelling of a URL.
-    pub(super) fn purge_url(&mut self, url: &CacheUrl) {
-        let host = url.host_header();
-        for target in url.request_targets().iter() {
-            self.purge(target, &host, "", Asked::Url);
+    /// Adds `PURGE` of each form of a URL. The scheme is named where it is part of the key, in the field
+    /// by which caches usually learn it.
+    pub(super) fn purge_forms(&mut self, forms: &KeyForms<'_>) {
+        let fields = match forms.scheme {
+            None => "",
+            Some(Scheme::Http) => "X-Forwarded-Proto: http\r\n",
+            Some(Scheme::Https) => "X-Forwarded-Proto: https\r\n",
+        };
+        for (host, target) in forms.iter() {
+            self.purge(target, host, fields, Asked::Url);
         }
     }
 
@@ -79,6 +85,11 @@ impl Requests {
 pub(super) trait Dialect: Send + Sync {
     /// The header field by which it marks its own answers.
     const MARK: &'static str;
+
+    /// Adds the requests to forget one URL.
+    fn url(&self, requests: &mut Requests, forms: &KeyForms<'_>, _mode: Mode) {
+        requests.purge_forms(forms);
+    }
 
     /// Adds the request to forget everything; adds nothing when the kind cannot do that.
     fn everything(&self, requests: &mut Requests);
@@ -117,18 +128,27 @@ enum How {
 }
 
 /// The engine for one node.
-#[derive(Debug)]
 pub(super) struct HttpEngine<D> {
     address: NodeAddress,
     limits: HttpLimits,
+    rules: Arc<dyn RulesOf>,
     pub(super) dialect: D,
     /// The lock is held to push and pop only.
     idle: Mutex<Vec<Connection>>,
 }
 
+impl<D> std::fmt::Debug for HttpEngine<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpEngine")
+            .field("address", &self.address)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<D: Dialect> HttpEngine<D> {
-    pub(super) const fn new(address: NodeAddress, limits: HttpLimits, dialect: D) -> Self {
-        Self { address, limits, dialect, idle: Mutex::new(Vec::new()) }
+    pub(super) const fn new(address: NodeAddress, limits: HttpLimits, rules: Arc<dyn RulesOf>, dialect: D) -> Self {
+        Self { address, limits, rules, dialect, idle: Mutex::new(Vec::new()) }
     }
 
     /// Purges a batch: one outcome for each invalidation.
@@ -139,7 +159,10 @@ impl<D: Dialect> HttpEngine<D> {
             .map(|invalidation| {
                 let first = requests.ends.len();
                 match invalidation.target.as_ref() {
-                    Target::Url(url) => requests.purge_url(url),
+                    Target::Url(url) => {
+                        let rules = self.rules.rules_of(url.host());
+                        self.dialect.url(&mut requests, &rules.forms(url), invalidation.mode);
+                    }
                     // A kind that cannot leaves the range empty, which `merge` tells as refused.
                     Target::Prefix(_) => {}
                     Target::Everything => self.dialect.everything(&mut requests),

@@ -8,8 +8,12 @@
 //! nginx hands the request to the origin. (A 404 of an origin cannot be told from one of nginx: a
 //! purge listener that has no `proxy_pass`, as in the sample, cannot produce it.)
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::keys::RulesOf;
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
 
@@ -29,13 +33,23 @@ pub struct NginxPurger {
 impl NginxPurger {
     /// A purger of the nginx whose purge listener is at this address. Connects when first used.
     #[must_use]
-    pub const fn new(address: NodeAddress, limits: HttpLimits) -> Self {
-        Self { engine: HttpEngine::new(address, limits, Nginx) }
+    pub const fn new(address: NodeAddress, limits: HttpLimits, rules: Arc<dyn RulesOf>) -> Self {
+        Self { engine: HttpEngine::new(address, limits, rules, Nginx) }
     }
 }
 
 #[async_trait]
 impl Purger for NginxPurger {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            url: Ability::Delete,
+            prefix: Ability::Missing,
+            host: Ability::Missing,
+            everything: Ability::Missing,
+            tag: Ability::Missing,
+        }
+    }
+
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         self.engine.apply(batch).await
     }

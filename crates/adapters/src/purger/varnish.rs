@@ -7,8 +7,12 @@
 //! Varnish hands an unknown method to the origin, whose 200 or 404 says nothing about the cache:
 //! such an answer lacks the reason phrase, and the `X-Varnish` field of what Varnish makes itself.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::keys::RulesOf;
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Unreachable};
 
@@ -25,13 +29,23 @@ pub struct VarnishPurger {
 impl VarnishPurger {
     /// A purger of the Varnish that takes purges at this address. Connects when first used.
     #[must_use]
-    pub const fn new(address: NodeAddress, limits: HttpLimits) -> Self {
-        Self { engine: HttpEngine::new(address, limits, Varnish) }
+    pub const fn new(address: NodeAddress, limits: HttpLimits, rules: Arc<dyn RulesOf>) -> Self {
+        Self { engine: HttpEngine::new(address, limits, rules, Varnish) }
     }
 }
 
 #[async_trait]
 impl Purger for VarnishPurger {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            url: Ability::Delete,
+            prefix: Ability::Missing,
+            host: Ability::Missing,
+            everything: Ability::Delete,
+            tag: Ability::Missing,
+        }
+    }
+
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         self.engine.apply(batch).await
     }

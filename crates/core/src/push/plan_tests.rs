@@ -13,7 +13,7 @@ use crate::topology::{Fence, Join, NodeId, NodeKind};
 const OWNER: AccountId = AccountId(1);
 
 fn domain(name: &str, owner: AccountId, areas: AreaSet, status: DomainStatus) -> Domain {
-    Domain { name: DomainName::parse(name).expect("a valid name"), owner, areas, status }
+    Domain { name: DomainName::parse(name).expect("a valid name"), owner, areas, status, keys: Arc::default() }
 }
 
 fn directory() -> Directory {

@@ -17,6 +17,7 @@ use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::board::Board;
 use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
 use catharsis_core::invalidation::Seq;
+use catharsis_core::keys::Bytewise;
 use catharsis_core::plan::{Caller, Purge};
 use catharsis_core::ports::{Clock, Log, Purger, Store};
 use catharsis_core::push::ports::{Fetcher, PushFilter, PushRow, PushStore};
@@ -72,8 +73,8 @@ impl Place {
     fn purger(&self, log_id: &str) -> Arc<dyn Purger> {
         let (address, limits) = (NodeAddress::from(self.purge), HttpLimits::default());
         match self.node.kind {
-            NodeKind::Varnish => Arc::new(VarnishPurger::new(address, limits)),
-            NodeKind::Nginx => Arc::new(NginxPurger::new(address, limits)),
+            NodeKind::Varnish => Arc::new(VarnishPurger::new(address, limits, Arc::new(Bytewise::default()))),
+            NodeKind::Nginx => Arc::new(NginxPurger::new(address, limits, Arc::new(Bytewise::default()))),
             NodeKind::Edge => Arc::new(EdgePurger::new(address, limits, log_id, None).expect("a valid name")),
         }
     }
@@ -105,6 +106,7 @@ fn directory() -> Directory {
         owner: ACCOUNT,
         areas: AreaSet::Global,
         status: DomainStatus::Online,
+        keys: Arc::default(),
     };
     Directory::new([(ACCOUNT, Account::default())], [domain]).expect("names differ")
 }
