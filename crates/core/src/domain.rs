@@ -113,7 +113,7 @@ pub struct Domain {
 
 /// What is known of some domains, found by the host that one of them serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DomainMap<T> {
+pub struct DomainMap<T> {
     exact: HashMap<HostName, T>,
     below: HashMap<HostName, T>,
 }
@@ -126,26 +126,28 @@ impl<T> Default for DomainMap<T> {
 
 impl<T> DomainMap<T> {
     /// Notes something of a domain; returns what was noted of it before.
-    pub(crate) fn insert(&mut self, name: &DomainName, it: T) -> Option<T> {
+    pub fn insert(&mut self, name: &DomainName, it: T) -> Option<T> {
         match name {
             DomainName::Exact(host) => self.exact.insert(host.clone(), it),
             DomainName::Below(host) => self.below.insert(host.clone(), it),
         }
     }
 
-    /// What is known of the domain that serves a host: the most specific one.
-    pub(crate) fn of(&self, host: &HostName) -> Option<&T> {
+    /// What is known of the domain that serves a host, which is given in the form of [`HostName`]: the most
+    /// specific one.
+    #[must_use]
+    pub fn of(&self, host: &str) -> Option<&T> {
         if let Some(it) = self.exact.get(host) {
             return Some(it);
         }
         if self.below.is_empty() {
             return None;
         }
-        host.parents().find_map(|parent| self.below.get(&parent))
+        host.match_indices('.').find_map(|(dot, _)| self.below.get(&host[dot + 1..]))
     }
 
     /// All of it, in no order.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+    pub fn values(&self) -> impl Iterator<Item = &T> {
         self.exact.values().chain(self.below.values())
     }
 }
@@ -211,7 +213,7 @@ impl Directory {
     /// The domain that serves a host: the most specific one.
     #[must_use]
     pub fn domain(&self, host: &HostName) -> Option<&Domain> {
-        self.domains.of(host)
+        self.domains.of(host.as_str())
     }
 }
 

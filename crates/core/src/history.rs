@@ -78,7 +78,7 @@ impl HostTable {
     /// Whether items of a host may be seen.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {
-        HostName::parse(host).is_ok_and(|host| self.0.of(&host).copied().unwrap_or(false))
+        HostName::parse(host).is_ok_and(|host| self.0.of(host.as_str()).copied().unwrap_or(false))
     }
 }
 

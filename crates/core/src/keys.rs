@@ -9,6 +9,7 @@
 //! canonical form" is an equivalence; a URL that is purged is among the forms that are purged for it.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::limits::{KEY_PARAM_BYTES_MAX, KEY_PARAMS_MAX};
@@ -287,6 +288,90 @@ pub struct Bytewise(Arc<KeyRules>);
 impl RulesOf for Bytewise {
     fn rules_of(&self, _host: &HostName) -> Arc<KeyRules> {
         Arc::clone(&self.0)
+    }
+}
+
+/// Why a text is not a set of rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRules {
+    /// A word that is none of the rules.
+    #[error(
+        "`{0}` is no rule: write query=keep|drop|only:NAME,...|without:NAME,..., order=sent|sorted, \
+         case=sensitive|folded, scheme=shared|separate, port=separate|shared, with blanks between them, or `default`"
+    )]
+    Word(Box<str>),
+    /// One rule twice.
+    #[error("`{0}` is given twice")]
+    Twice(Box<str>),
+    /// Names of parameters that cannot be.
+    #[error("query: {0}")]
+    Params(#[from] InvalidParams),
+}
+
+impl KeyRules {
+    /// Reads rules from words with blanks between them, in any order, each rule at most once; what is not
+    /// given is the default, and so is all of `default`. Their [`fmt::Display`] gives them in this form.
+    ///
+    /// # Errors
+    /// [`InvalidRules`].
+    pub fn parse(text: &str) -> Result<Self, InvalidRules> {
+        let mut rules = Self::default();
+        if text.trim() == "default" {
+            return Ok(rules);
+        }
+        let mut seen: Vec<&str> = Vec::new();
+        for word in text.split_ascii_whitespace() {
+            let unknown = || InvalidRules::Word(word.chars().take(64).collect());
+            let (rule, value) = word.split_once('=').ok_or_else(unknown)?;
+            if seen.contains(&rule) {
+                return Err(InvalidRules::Twice(rule.into()));
+            }
+            seen.push(rule);
+            match (rule, value) {
+                ("query", "keep") => rules.query = QueryRule::Keep,
+                ("query", "drop") => rules.query = QueryRule::Drop,
+                ("query", named) => rules.query = parse_named(named).ok_or_else(unknown)??,
+                ("order", "sent") => rules.order = QueryOrder::AsSent,
+                ("order", "sorted") => rules.order = QueryOrder::Sorted,
+                ("case", "sensitive") => rules.case = PathCase::Sensitive,
+                ("case", "folded") => rules.case = PathCase::Insensitive,
+                ("scheme", "shared") => rules.scheme = SchemeRule::Shared,
+                ("scheme", "separate") => rules.scheme = SchemeRule::Separate,
+                ("port", "separate") => rules.port = PortRule::Separate,
+                ("port", "shared") => rules.port = PortRule::Shared,
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(rules)
+    }
+}
+
+/// `only:a,b` or `without:a,b`; `None` for another word.
+fn parse_named(value: &str) -> Option<Result<QueryRule, InvalidParams>> {
+    let (rule, list) = value.split_once(':')?;
+    let names = || ParamNames::new(list.split(','));
+    match rule {
+        "only" => Some(names().map(QueryRule::KeepOnly)),
+        "without" => Some(names().map(QueryRule::DropNamed)),
+        _ => None,
+    }
+}
+
+impl fmt::Display for KeyRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |rule: &str, names: &ParamNames| format!("query={rule}:{}", names.0.join(","));
+        let query = match &self.query {
+            QueryRule::Keep => None,
+            QueryRule::Drop => Some("query=drop".to_owned()),
+            QueryRule::KeepOnly(names) => Some(listed("only", names)),
+            QueryRule::DropNamed(names) => Some(listed("without", names)),
+        };
+        let order = (self.order == QueryOrder::Sorted).then(|| "order=sorted".to_owned());
+        let case = (self.case == PathCase::Insensitive).then(|| "case=folded".to_owned());
+        let scheme = (self.scheme == SchemeRule::Separate).then(|| "scheme=separate".to_owned());
+        let port = (self.port == PortRule::Shared).then(|| "port=shared".to_owned());
+        let words: Vec<String> = [query, order, case, scheme, port].into_iter().flatten().collect();
+        if words.is_empty() { f.write_str("default") } else { f.write_str(&words.join(" ")) }
     }
 }
 

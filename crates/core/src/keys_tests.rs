@@ -80,6 +80,26 @@ fn names_that_no_configuration_could_hold_are_refused() {
     assert_eq!(names(&["b", "a", "b"]).iter().collect::<Vec<_>>(), ["a", "b"]);
 }
 
+#[test]
+fn rules_are_written_as_words() {
+    let all = "query=without:sid,utm_source order=sorted case=folded scheme=separate port=shared";
+    let rules = KeyRules::parse(all).expect("valid rules");
+    assert_eq!(rules.to_string(), all);
+    assert_eq!(
+        KeyRules::parse(" port=shared  query=only:b,a ").expect("in any order").to_string(),
+        "query=only:a,b port=shared"
+    );
+    for default in ["default", "", "query=keep order=sent case=sensitive scheme=shared port=separate"] {
+        assert_eq!(KeyRules::parse(default), Ok(KeyRules::default()), "{default}");
+    }
+    assert_eq!(KeyRules::default().to_string(), "default");
+    for bad in ["query", "query=", "query=only", "query=some:a", "sort=1", "order=up", "default port=shared"] {
+        assert!(matches!(KeyRules::parse(bad), Err(InvalidRules::Word(_))), "{bad}");
+    }
+    assert_eq!(KeyRules::parse("port=shared port=shared"), Err(InvalidRules::Twice("port".into())));
+    assert_eq!(KeyRules::parse("query=only:"), Err(InvalidRules::Params(InvalidParams::Name)));
+}
+
 fn rules() -> impl Strategy<Value = KeyRules> {
     let list = prop::sample::subsequence(vec!["a", "b", "ab"], 1..=3);
     let query = prop_oneof![
@@ -94,6 +114,11 @@ fn rules() -> impl Strategy<Value = KeyRules> {
 }
 
 proptest! {
+    #[test]
+    fn rules_are_read_back_as_they_were_written(rules in rules()) {
+        prop_assert_eq!(KeyRules::parse(&rules.to_string()), Ok(rules));
+    }
+
     #[test]
     fn canonical_form_is_its_own(rules in rules(), target in "(/[aA%é]{0,2}){1,3}(\\?[abB=&?]{0,8})?") {
         let once = rules.target(&target).into_owned();

@@ -11,7 +11,7 @@
 //! Invariant: whatever [`CacheUrl::request_targets`] yields may stand in an HTTP/1.1 request line,
 //! and the host in a `Host` header, with nothing escaped any further.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use crate::limits::{HOST_BYTES_MAX, LABEL_BYTES_MAX, URL_BYTES_MAX};
@@ -127,6 +127,13 @@ impl HostName {
     pub fn parents(&self) -> impl Iterator<Item = Self> + '_ {
         let name = self.as_str();
         name.match_indices('.').filter_map(|(dot, _)| Self::parse(&name[dot + 1..]).ok())
+    }
+}
+
+// Equal, ordered and hashed as its text is, so that a map by host can be asked with a text.
+impl Borrow<str> for HostName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

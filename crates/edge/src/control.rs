@@ -6,7 +6,7 @@
 //! marks are set before anything is removed: a copy that is stored in between is refused.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,13 +27,14 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::config::Secret;
 use crate::fence::{Fence, Purge, Scope};
-use crate::key::{Hasher, UrlKey};
+use crate::key::Hasher;
 use crate::protocol::{
     BODY_BYTES_MAX, DOMAINS_BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ErrorResponse,
     INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, STATUS_PATH, StatusResponse, WireMode,
     WireOutcome, WireSeq, WireTarget,
 };
 use crate::routes::Routes;
+use crate::rules::HostRules;
 use crate::storage::Store;
 
 /// Relays that speak at a time. Each body is bounded, so this bounds the memory too.
@@ -47,8 +48,11 @@ pub(crate) struct Control {
     pub(crate) fence: Arc<Fence>,
     pub(crate) store: &'static Store,
     pub(crate) routes: Arc<Routes>,
+    pub(crate) rules: Arc<HostRules>,
     pub(crate) hasher: Hasher,
     pub(crate) token: Option<Secret>,
+    /// Held while a table takes the place of the last one.
+    pub(crate) changing: Mutex<()>,
 }
 
 type Reply = Response<Full<Bytes>>;
@@ -176,7 +180,13 @@ impl Control {
     }
 
     fn serve_domains(&self, table: &DomainTable) -> Result<DomainsResponse, Refused> {
+        // One table at a time: the rules of a later one must not be undone by those of an earlier one.
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.routes.serve(table).map_err(|it| Refused(StatusCode::CONFLICT, it.to_string()))?;
+        let changed = self.rules.replace(table.rules());
+        if changed > 0 {
+            tracing::info!(domains = changed, "key rules were changed: what was held of these domains is used no more");
+        }
         let generation = table.generation();
         tracing::info!(log = %table.log(), generation, domains = table.domains().len(), "domains are served");
         Ok(DomainsResponse { generation })
@@ -186,13 +196,9 @@ impl Control {
         match target {
             WireTarget::Everything => vec![Scope::Everything],
             WireTarget::Prefix(prefix) => {
-                let key = |path: &str| self.hasher.prefix(prefix.host(), path.as_bytes());
-                prefix.paths().iter().map(|it| Scope::Prefix(key(it.as_str()))).collect()
+                self.rules.prefix(&self.hasher, prefix).into_iter().map(Scope::Prefix).collect()
             }
-            WireTarget::Url(url) => {
-                let key = |path: &str| -> UrlKey { self.hasher.url(url.host(), path.as_bytes()) };
-                url.paths().iter().map(|it| Scope::Url(key(it.as_str()))).collect()
-            }
+            WireTarget::Url(url) => self.rules.url(&self.hasher, url).into_iter().map(Scope::Url).collect(),
         }
     }
 

@@ -9,7 +9,7 @@
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pingora_core::apps::ServerApp;
@@ -30,8 +30,9 @@ use crate::fence::Fence;
 use crate::key::Hasher;
 use crate::lock::FencedLock;
 use crate::protocol::ORIGINS_MAX;
-use crate::proxy::EdgeProxy;
+use crate::proxy::{EdgeProxy, Keys};
 use crate::routes::Routes;
+use crate::rules::HostRules;
 use crate::storage::Store;
 
 /// Time that the runtime gets to drop what did not end within the grace.
@@ -158,6 +159,7 @@ impl Parts {
     fn new(config: &EdgeConfig, fence: Fence) -> Self {
         let fence = Arc::new(fence);
         // For ever, see `Edge::start`; emptied when the edge stops.
+        let rules = Arc::new(HostRules::default());
         let store: &'static Store =
             Box::leak(Box::new(Store::new(Arc::clone(&fence), config.memory_bytes, config.object_bytes_max)));
         let lock: &'static FencedLock = Box::leak(Box::new(FencedLock::new(Arc::clone(&fence), config.fetch_timeout)));
@@ -165,12 +167,21 @@ impl Parts {
         let routes = Arc::new(Routes::new(&config.routes, config.local_origins));
         // Each origin once, and a connection of each that had died in the pool.
         let conf = Arc::new(ServerConf { max_retries: 2 * ORIGINS_MAX, ..ServerConf::default() });
-        let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, hasher.clone());
+        let keys = Keys { rules: Arc::clone(&rules), hasher: hasher.clone() };
+        let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, keys);
         let proxy = http_proxy(&conf, proxy);
         Self {
             store,
             proxy: Arc::new(proxy),
-            control: Arc::new(Control { fence, store, routes, hasher, token: config.control_token.clone() }),
+            control: Arc::new(Control {
+                fence,
+                store,
+                routes,
+                rules,
+                hasher,
+                token: config.control_token.clone(),
+                changing: Mutex::new(()),
+            }),
             connections_max: config.connections_max.get(),
             grace: config.stop_grace,
         }

@@ -8,16 +8,15 @@ use proptest::prelude::*;
 use catharsis_core::target::prefix_covers;
 
 use super::*;
-use crate::key::Hasher;
-use crate::protocol::KeyHost;
+use crate::key::{Hasher, KeySite, Keyed};
 
 static HASHER: LazyLock<Hasher> = LazyLock::new(Hasher::default);
-static HOST: LazyLock<KeyHost> = LazyLock::new(|| KeyHost::parse("a.test").unwrap());
+static HOST: LazyLock<KeySite> = LazyLock::new(|| KeySite::shared("a.test"));
 static A: LazyLock<RequestUrl> = LazyLock::new(|| url("/dir/a"));
 static B: LazyLock<RequestUrl> = LazyLock::new(|| url("/b"));
 
 fn url(path: &str) -> RequestUrl {
-    HASHER.request(HOST.clone(), path.as_bytes())
+    HASHER.request(HOST.clone(), path.as_bytes(), Keyed(0), Keyed(0))
 }
 
 fn one(path: &str) -> Scope {
@@ -160,7 +159,7 @@ fn purge_of_a_directory_names_what_lies_below_it_on_its_host() {
         assert_eq!(verdict(&fence, &url(path), old), expect, "{path}");
         assert_eq!(verdict(&fence, &url(path), fence.stamp()), Verdict::Keep, "{path}");
     }
-    let elsewhere = HASHER.request(KeyHost::parse("b.test").unwrap(), b"/img/new/x");
+    let elsewhere = HASHER.request(KeySite::shared("b.test"), b"/img/new/x", Keyed(0), Keyed(0));
     assert_eq!(verdict(&fence, &elsewhere, old), Verdict::Keep);
     assert_eq!(fence.newest(&url("/img/new/x")), Stamp(2));
     assert_eq!(fence.newest(&url("/img2")), Stamp::OLDEST);

@@ -22,6 +22,7 @@ use quick_cache::Weighter;
 
 use crate::fence::{RequestUrl, Seen, Stamp, UrlKey};
 use crate::fill::{Fill, Reader};
+use crate::key::Keyed;
 
 /// Memory counted for a copy besides its body, names and values.
 const COPY_OVERHEAD: u64 = 512;
@@ -92,6 +93,7 @@ pub(crate) struct Copy {
     pub(crate) slot: Option<HashBinary>,
     pub(crate) head: Head,
     pub(crate) body: Bytes,
+    pub(crate) keyed: Keyed,
     pub(crate) stamp: Stamp,
     pub(crate) seen: Seen,
 }

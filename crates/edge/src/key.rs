@@ -1,7 +1,7 @@
 //! What a cached object is called, and the directories above it.
 //!
-//! What this is: the hash of host, path and query, and the hashes of host and directory. The scheme
-//! is no part of them.
+//! What this is: the hash of host, path and query, and the hashes of host and directory, each in the form
+//! that the host's key rules give it (`rules`). The scheme is part of them where those rules say so.
 //!
 //! Invariant: a request and a purge of the same URL meet in one key, and so do a request and a purge
 //! of a directory that covers it. Nobody outside can construct two names that meet otherwise: the
@@ -9,7 +9,7 @@
 
 use std::hash::{BuildHasher, Hash, Hasher as _, RandomState};
 
-use catharsis_core::target::prefix_ends;
+use catharsis_core::target::{Scheme, prefix_ends};
 
 use crate::protocol::KeyHost;
 
@@ -39,15 +39,43 @@ pub struct PrefixKey {
     pub(crate) directory: UrlKey,
 }
 
+/// A version of the key rules: rises with each change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Keyed(pub(crate) u64);
+
+/// What stands for the host in a key: the host, with its scheme where that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeySite(Box<str>);
+
+impl KeySite {
+    /// A host whose schemes share their copies.
+    pub(crate) fn shared(host: &str) -> Self {
+        Self(host.into())
+    }
+
+    /// A host of one scheme. No host looks like it.
+    pub(crate) fn of_scheme(scheme: Scheme, host: &str) -> Self {
+        Self(format!("{}://{host}", scheme.as_str()).into())
+    }
+}
+
+impl From<&KeyHost> for KeySite {
+    fn from(host: &KeyHost) -> Self {
+        Self::shared(host.as_str())
+    }
+}
+
 /// A URL that is asked for: its key, and what the keys of the directories above it are made from.
 ///
 /// Those are worked out only when a directory of the host is marked.
 #[derive(Debug)]
 pub struct RequestUrl {
     key: UrlKey,
-    host: KeyHost,
+    site: KeySite,
     path: Box<[u8]>,
     hasher: Hasher,
+    keyed: Keyed,
+    rules_since: Keyed,
 }
 
 impl RequestUrl {
@@ -60,12 +88,25 @@ impl RequestUrl {
     /// The key of its host.
     #[must_use]
     pub fn host(&self) -> HostKey {
-        self.hasher.host(&self.host)
+        self.hasher.host(&self.site)
     }
 
     /// The keys of all directories that cover it, in time linear in its length.
     pub fn directories(&self) -> impl Iterator<Item = UrlKey> {
-        self.hasher.directories(&self.host, &self.path)
+        self.hasher.directories(&self.site, &self.path)
+    }
+
+    /// By which version of the rules it got its key.
+    #[must_use]
+    pub(crate) const fn keyed(&self) -> Keyed {
+        self.keyed
+    }
+
+    /// Whether what was kept under its key by that version of the rules is what it names: since then the
+    /// rules of its host have not changed.
+    #[must_use]
+    pub(crate) fn is_keyed_like(&self, keyed: Keyed) -> bool {
+        self.rules_since <= keyed
     }
 }
 
@@ -80,34 +121,34 @@ pub(crate) struct Hasher {
 const DIRECTORY: u8 = b'/';
 
 impl Hasher {
-    /// A URL: host in key form, path and query byte for byte.
-    pub(crate) fn request(&self, host: KeyHost, path: &[u8]) -> RequestUrl {
-        RequestUrl { key: self.url(&host, path), host, path: path.into(), hasher: self.clone() }
+    /// A URL: host, path and query in the form by which they are kept.
+    pub(crate) fn request(&self, site: KeySite, path: &[u8], keyed: Keyed, rules_since: Keyed) -> RequestUrl {
+        RequestUrl { key: self.url(&site, path), site, path: path.into(), hasher: self.clone(), keyed, rules_since }
     }
 
     /// The key of a URL.
-    pub(crate) fn url(&self, host: &KeyHost, path: &[u8]) -> UrlKey {
+    pub(crate) fn url(&self, site: &KeySite, path: &[u8]) -> UrlKey {
         // Both parts hash with their length or an end mark, so their border is part of the hash.
-        let url = (host.as_str(), path);
+        let url = (&*site.0, path);
         UrlKey((u128::from(self.high.hash_one(url)) << 64) | u128::from(self.low.hash_one(url)))
     }
 
     /// The key of a directory.
-    pub(crate) fn prefix(&self, host: &KeyHost, path: &[u8]) -> PrefixKey {
+    pub(crate) fn prefix(&self, site: &KeySite, path: &[u8]) -> PrefixKey {
         // The longest directory that covers it is the path itself.
-        let directory = self.directories(host, path).last().unwrap_or_else(|| self.url(host, path));
-        PrefixKey { host: self.host(host), directory }
+        let directory = self.directories(site, path).last().unwrap_or_else(|| self.url(site, path));
+        PrefixKey { host: self.host(site), directory }
     }
 
-    fn host(&self, host: &KeyHost) -> HostKey {
-        HostKey(self.high.hash_one(host.as_str()))
+    fn host(&self, site: &KeySite) -> HostKey {
+        HostKey(self.high.hash_one(&*site.0))
     }
 
-    fn directories(&self, host: &KeyHost, path: &[u8]) -> impl Iterator<Item = UrlKey> {
+    fn directories(&self, site: &KeySite, path: &[u8]) -> impl Iterator<Item = UrlKey> {
         let [mut high, mut low] = [&self.high, &self.low].map(|it| {
             let mut state = it.build_hasher();
             state.write_u8(DIRECTORY);
-            host.as_str().hash(&mut state);
+            site.0.hash(&mut state);
             state
         });
         let mut done = 0;
@@ -135,7 +176,7 @@ mod tests {
     #[test]
     fn key_ignores_case_and_default_ports_of_the_host_and_nothing_of_the_path() {
         let hasher = Hasher::default();
-        let key = |host: &str, path: &str| hasher.url(&KeyHost::parse(host).unwrap(), path.as_bytes());
+        let key = |host: &str, path: &str| hasher.url(&(&KeyHost::parse(host).unwrap()).into(), path.as_bytes());
         let base = key("a.test", "/x?b=1");
         for same in ["A.Test", "a.test.", "a.test:80", "a.test:443"] {
             assert_eq!(key(same, "/x?b=1"), base, "{same}");
@@ -153,8 +194,8 @@ mod tests {
             (other, target) in ("[ab]", "(/[ab]{0,2}){1,4}(\\?[ab/]{0,3})?"),
         ) {
             let hasher = Hasher::default();
-            let prefix_key = hasher.prefix(&KeyHost::parse(&host).unwrap(), prefix.as_bytes());
-            let url = hasher.request(KeyHost::parse(&other).unwrap(), target.as_bytes());
+            let prefix_key = hasher.prefix(&KeySite::shared(&host), prefix.as_bytes());
+            let url = hasher.request(KeySite::shared(&other), target.as_bytes(), Keyed(0), Keyed(0));
             let covers = host == other && prefix_covers(&prefix, &target);
             prop_assert_eq!(url.directories().any(|it| it == prefix_key.directory), covers);
             prop_assert!(!url.directories().any(|it| it == url.key()), "a directory is no URL");

@@ -41,6 +41,8 @@ mod proxy;
 #[cfg(feature = "proxy")]
 mod routes;
 #[cfg(feature = "proxy")]
+mod rules;
+#[cfg(feature = "proxy")]
 mod site;
 #[cfg(feature = "proxy")]
 mod storage;

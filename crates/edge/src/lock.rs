@@ -115,11 +115,11 @@ mod tests {
 
     use super::*;
     use crate::fence::{Purge, Scope};
-    use crate::key::Hasher;
-    use crate::protocol::{KeyHost, LogId};
+    use crate::key::{Hasher, KeySite, Keyed};
+    use crate::protocol::LogId;
 
     fn key(fence: &Fence, hasher: &Hasher) -> CacheKey {
-        let url = hasher.request(KeyHost::parse("a.test").unwrap(), b"/dir/x");
+        let url = hasher.request(KeySite::shared("a.test"), b"/dir/x", Keyed(0), Keyed(0));
         let key = Ticket::cache_key(Arc::new(url));
         Ticket::of(&key).unwrap().set_stamp(fence.stamp());
         key
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    fn nobody_waits_after(purge: impl FnOnce(&Hasher, &KeyHost) -> Scope) {
+    fn nobody_waits_after(purge: impl FnOnce(&Hasher, &KeySite) -> Scope) {
         let hasher = Hasher::default();
         let fence = Arc::new(Fence::new(NonZeroUsize::MIN));
         let lock = FencedLock::new(Arc::clone(&fence), Duration::from_secs(60));
@@ -141,7 +141,7 @@ mod tests {
         let old = write(lock.lock(&old_key, false));
         assert!(!lock.lock(&key(), false).is_write(), "before the purge it is worth waiting");
 
-        let scope = purge(&hasher, &KeyHost::parse("a.test").unwrap());
+        let scope = purge(&hasher, &KeySite::shared("a.test"));
         let purge = Purge { seq: Seq(1), scope, mode: Mode::Delete };
         fence.apply(&LogId::new("l").unwrap(), Seq(1), &[purge]).unwrap();
         let new_key = key();

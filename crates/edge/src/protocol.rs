@@ -15,11 +15,12 @@
 mod domains;
 mod local;
 mod names;
+mod rules;
 
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::limits::URL_BYTES_MAX;
 use catharsis_core::receipt::Outcome;
-use catharsis_core::target::{Mode, Target};
+use catharsis_core::target::{Mode, Scheme, Target};
 use serde::{Deserialize, Serialize};
 
 pub use domains::{
@@ -28,6 +29,7 @@ pub use domains::{
 };
 pub use local::{LocalAddress, LocalOrigins};
 pub use names::{KeyHost, KeyPath, LogId, WireSeq};
+pub use rules::{DomainRules, WireRules, WireScheme};
 
 /// Path of the invalidation call.
 pub const INVALIDATIONS_PATH: &str = "/v1/invalidations";
@@ -93,6 +95,12 @@ pub enum ProtocolError {
     /// A weight of 0 or above [`WEIGHT_MAX`].
     #[error("a weight is from 1 to {WEIGHT_MAX}")]
     Weight,
+    /// Rules that are none.
+    #[error("the key rules cannot be read")]
+    Rules,
+    /// Rules twice for one domain.
+    #[error("a domain has key rules twice")]
+    RulesTwice,
     /// A domain online without an origin, or one with more than [`ORIGINS_MAX`].
     #[error("a domain has at most {ORIGINS_MAX} origins, and one at least while it is online")]
     Origins,
@@ -106,6 +114,7 @@ pub enum ProtocolError {
 #[serde(deny_unknown_fields, try_from = "RawUrl")]
 pub struct WireUrl {
     host: KeyHost,
+    scheme: Option<WireScheme>,
     paths: Vec<KeyPath>,
 }
 
@@ -113,6 +122,8 @@ pub struct WireUrl {
 #[serde(deny_unknown_fields)]
 struct RawUrl {
     host: KeyHost,
+    #[serde(default)]
+    scheme: Option<WireScheme>,
     paths: Vec<KeyPath>,
 }
 
@@ -120,23 +131,33 @@ impl TryFrom<RawUrl> for WireUrl {
     type Error = ProtocolError;
 
     fn try_from(raw: RawUrl) -> Result<Self, ProtocolError> {
-        Self::new(raw.host, raw.paths)
+        Self::new(raw.host, raw.scheme.map(Scheme::from), raw.paths)
     }
 }
 
 impl WireUrl {
-    /// A URL with 1 to [`PATHS_MAX`] spellings of its path.
+    /// A URL with 1 to [`PATHS_MAX`] spellings of its path. Its scheme counts where the rules of its domain say
+    /// so; without one, both are named.
     ///
     /// # Errors
     /// [`ProtocolError::Paths`].
-    pub fn new(host: KeyHost, paths: Vec<KeyPath>) -> Result<Self, ProtocolError> {
-        if (1..=PATHS_MAX).contains(&paths.len()) { Ok(Self { host, paths }) } else { Err(ProtocolError::Paths) }
+    pub fn new(host: KeyHost, scheme: Option<Scheme>, paths: Vec<KeyPath>) -> Result<Self, ProtocolError> {
+        if !(1..=PATHS_MAX).contains(&paths.len()) {
+            return Err(ProtocolError::Paths);
+        }
+        Ok(Self { host, scheme: scheme.map(WireScheme::from), paths })
     }
 
     /// The host.
     #[must_use]
     pub const fn host(&self) -> &KeyHost {
         &self.host
+    }
+
+    /// The scheme; `None` for both.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme.map(Scheme::from)
     }
 
     /// The spellings of its path and query.
@@ -157,14 +178,20 @@ impl WirePrefix {
     ///
     /// # Errors
     /// [`ProtocolError::Paths`], [`ProtocolError::Query`].
-    pub fn new(host: KeyHost, paths: Vec<KeyPath>) -> Result<Self, ProtocolError> {
-        WireUrl::new(host, paths)?.try_into()
+    pub fn new(host: KeyHost, scheme: Option<Scheme>, paths: Vec<KeyPath>) -> Result<Self, ProtocolError> {
+        WireUrl::new(host, scheme, paths)?.try_into()
     }
 
     /// The host.
     #[must_use]
     pub const fn host(&self) -> &KeyHost {
         self.0.host()
+    }
+
+    /// The scheme; `None` for both.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.0.scheme()
     }
 
     /// Its spellings.
@@ -231,12 +258,12 @@ impl TryFrom<&Invalidation> for WireInvalidation {
             Target::Prefix(prefix) => {
                 let host = KeyHost::parse(&prefix.host_header())?;
                 let paths: Result<_, _> = prefix.request_targets().iter().map(KeyPath::new).collect();
-                WireTarget::Prefix(WirePrefix::new(host, paths?)?)
+                WireTarget::Prefix(WirePrefix::new(host, Some(prefix.scheme()), paths?)?)
             }
             Target::Url(url) => {
                 let host = KeyHost::parse(&url.host_header())?;
                 let paths: Result<_, _> = url.request_targets().iter().map(KeyPath::new).collect();
-                WireTarget::Url(WireUrl::new(host, paths?)?)
+                WireTarget::Url(WireUrl::new(host, Some(url.scheme()), paths?)?)
             }
         };
         let mode = match invalidation.mode {
@@ -399,15 +426,15 @@ mod tests {
     #[test]
     fn request_round_trips_with_its_host_in_key_form() {
         check(
-            r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"url":{"host":"WWW.a.test.:443","paths":["/x","/é"]}}},{"seq":6,"mode":"expire","target":"everything"}]}"#,
+            r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"url":{"host":"WWW.a.test.:443","scheme":"https","paths":["/x","/é"]}}},{"seq":6,"mode":"expire","target":"everything"}]}"#,
             Some(
-                r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"url":{"host":"www.a.test","paths":["/x","/é"]}}},{"seq":6,"mode":"expire","target":"everything"}]}"#,
+                r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"url":{"host":"www.a.test","scheme":"https","paths":["/x","/é"]}}},{"seq":6,"mode":"expire","target":"everything"}]}"#,
             ),
         );
         check(
             r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"prefix":{"host":"A.test:80","paths":["/x/"]}}}]}"#,
             Some(
-                r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"prefix":{"host":"a.test","paths":["/x/"]}}}]}"#,
+                r#"{"log":"a","upto":7,"invalidations":[{"seq":7,"mode":"delete","target":{"prefix":{"host":"a.test","scheme":null,"paths":["/x/"]}}}]}"#,
             ),
         );
         check(r#"{"log":"a","upto":0,"invalidations":[]}"#, Some(r#"{"log":"a","upto":0,"invalidations":[]}"#));

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use catharsis_core::target::Scheme;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::{HeaderValue, Method};
 use pingora_cache::key::HashBinary;
@@ -30,6 +31,7 @@ use crate::key::Hasher;
 use crate::lock::FencedLock;
 use crate::protocol::KeyHost;
 use crate::routes::{Entry, Routes};
+use crate::rules::HostRules;
 use crate::site::{Attempts, Next, Site, Way};
 use crate::storage::Store;
 use crate::ticket::Ticket;
@@ -44,12 +46,18 @@ const X_CACHE: &str = "x-cache";
 pub(crate) struct EdgeProxy {
     store: &'static Store,
     lock: &'static FencedLock,
-    hasher: Hasher,
+    keys: Keys,
     routes: Arc<Routes>,
     rules: Rules,
     connect_timeout: Duration,
     read_timeout: Duration,
     fetch_timeout: Duration,
+}
+
+/// How requests get their keys.
+pub(crate) struct Keys {
+    pub(crate) rules: Arc<HostRules>,
+    pub(crate) hasher: Hasher,
 }
 
 /// What is known about a request.
@@ -68,12 +76,12 @@ impl EdgeProxy {
         routes: Arc<Routes>,
         store: &'static Store,
         lock: &'static FencedLock,
-        hasher: Hasher,
+        keys: Keys,
     ) -> Self {
         Self {
             store,
             lock,
-            hasher,
+            keys,
             routes,
             rules: Rules { default_ttl: config.default_ttl, object_bytes_max: config.object_bytes_max },
             connect_timeout: config.connect_timeout,
@@ -153,6 +161,13 @@ fn host_of(request: &RequestHeader) -> Result<KeyHost, Rejection> {
     }
 }
 
+/// The scheme that the client used, by the word of the TLS terminator before the edge, which takes nothing
+/// but plain HTTP itself. It counts only where a domain's key rules say so.
+fn scheme_of(request: &RequestHeader) -> Scheme {
+    let told = request.headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
+    if told.is_some_and(|it| it.eq_ignore_ascii_case(b"https")) { Scheme::Https } else { Scheme::Http }
+}
+
 /// Whether the cache may answer at all. A body or an upgrade is no part of the key.
 fn is_cacheable(request: &RequestHeader) -> bool {
     let headers = &request.headers;
@@ -177,7 +192,8 @@ impl EdgeProxy {
             None => return Err(Rejection::Unrouted),
         }
         if is_cacheable(request) {
-            ctx.url = Some(Arc::new(self.hasher.request(host, request.raw_path())));
+            let Keys { rules, hasher } = &self.keys;
+            ctx.url = Some(Arc::new(rules.request(hasher, &host, scheme_of(request), request.raw_path())));
         }
         Ok(())
     }

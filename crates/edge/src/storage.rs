@@ -217,6 +217,7 @@ impl Store {
         let slot = key.get_variance_key().copied();
         let entry = self.cache.get(&url.key());
         let copy = entry.as_ref().and_then(|it| it.copy(slot));
+        let copy = copy.filter(|it| url.is_keyed_like(it.keyed));
         let verdict = copy.map_or(Verdict::Refuse, |it| self.fence.verdict(url, it.stamp, &it.seen));
         if let Some(copy) = copy
             && verdict == Verdict::Keep
@@ -249,8 +250,11 @@ impl Store {
     fn join(&self, url: &RequestUrl, slot: Option<HashBinary>) -> Option<(CacheMeta, HitHandler)> {
         let shard = self.shard(url.key());
         let fetches = shard.get(&url.key())?.iter().rev();
-        let mut usable =
-            fetches.filter(|it| it.slot == slot && self.fence.verdict(url, it.stamp, &it.seen) == Verdict::Keep);
+        let mut usable = fetches.filter(|it| {
+            it.slot == slot
+                && url.is_keyed_like(it.url.keyed())
+                && self.fence.verdict(url, it.stamp, &it.seen) == Verdict::Keep
+        });
         usable.find_map(|it| it.join())
     }
 
@@ -300,6 +304,7 @@ impl Store {
             slot: fetch.slot,
             head: Head::of(&fetch.head.to_meta()),
             body,
+            keyed: fetch.url.keyed(),
             stamp: fetch.stamp,
             seen: Seen::default(),
         }));
@@ -321,6 +326,7 @@ impl Store {
                     slot: copy.slot,
                     head: Head::of(meta),
                     body: copy.body.clone(),
+                    keyed: copy.keyed,
                     stamp,
                     seen: Seen::default(),
                 })

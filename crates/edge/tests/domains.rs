@@ -214,3 +214,75 @@ async fn origin_on_the_edges_own_machine_is_not_fetched_from_unless_that_is_allo
         }
     }
 }
+
+/// Has the edge serve `a.test` by these key rules.
+async fn ruled(door: Door, generation: u64, origin: &Origin, rules: &str) {
+    let domain = domain("a.test", "online", &[at(origin.addr, 1)]);
+    let rules = format!(r#"{{"name":"a.test","rules":"{rules}"}}"#);
+    let body = format!(r#"{{"log":"l","generation":{generation},"domains":[{domain}],"rules":[{rules}]}}"#);
+    assert_eq!(door.tell("PUT", "/v1/domains", &body, None).await.status, 200);
+}
+
+#[tokio::test]
+async fn urls_that_the_rules_call_the_same_share_a_copy_and_a_purge() {
+    let (_edge, door) = edge();
+    let origin = Origin::start().await;
+    ruled(door, 1, &origin, "query=without:sid case=folded order=sorted").await;
+    origin.put("/A?b=1&a=2&sid=9", Page::fresh("v1"));
+    assert_eq!(door.get("/A?b=1&a=2&sid=9").await.seen(), ("MISS", "v1"));
+    // The origin was asked for what the client wrote.
+    assert_eq!(origin.asked("/A?b=1&a=2&sid=9").len(), 1);
+    assert_eq!(door.get("/a?sid=3&a=2&b=1").await.seen(), ("HIT", "v1"));
+    origin.put("/a?a=2&b=1", Page::fresh("v2"));
+    assert_eq!(door.purge(1, "delete", "/a?a=2&b=1&sid=purge").await, "applied");
+    assert_eq!(door.get("/a?a=2&b=1").await.seen(), ("MISS", "v2"));
+    assert_eq!(door.get("/A?b=1&a=2&sid=9").await.seen(), ("HIT", "v2"));
+    assert_eq!(door.purge_below(2, "delete", "/A").await, "applied");
+    assert_eq!(door.get("/a?a=2&b=1").await.seen(), ("MISS", "v2"));
+}
+
+#[tokio::test]
+async fn what_was_kept_by_other_rules_is_used_no_more_even_when_they_come_back() {
+    let (_edge, door) = edge();
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.put("/x?q=1", Page::fresh("v1"));
+    origin.put("/slow?q=1", Page::fresh("v1").held(&gate));
+    ruled(door, 1, &origin, "query=drop").await;
+    assert_eq!(door.get("/x?q=1").await.seen(), ("MISS", "v1"));
+    let under_way = door.getting("/slow?q=1");
+    gate.reached(1).await;
+    ruled(door, 2, &origin, "default").await;
+    origin.put("/x", Page::fresh("another"));
+    origin.put("/slow", Page::fresh("another"));
+    // By the old rules this would have been `/x?q=1`.
+    assert_eq!(door.get("/x").await.seen(), ("MISS", "another"));
+    gate.open();
+    under_way.await.expect("answered");
+    assert_eq!(door.get("/slow").await.seen(), ("MISS", "another"));
+    // A purge by the rules of now does not name what the old ones kept.
+    door.purge(1, "delete", "/x?q=1").await;
+    origin.put("/x?q=1", Page::fresh("v2"));
+    ruled(door, 3, &origin, "query=drop").await;
+    assert_eq!(door.get("/x?q=1").await.seen(), ("MISS", "v2"));
+}
+
+#[tokio::test]
+async fn schemes_are_kept_apart_where_the_rules_say_so() {
+    let (_edge, door) = edge();
+    let origin = Origin::start().await;
+    ruled(door, 1, &origin, "scheme=separate").await;
+    origin.put("/x", Page::fresh("v1"));
+    let secure = |path: &'static str| async move {
+        door.request("GET", path, &[("host", "a.test"), ("x-forwarded-proto", "https")]).await
+    };
+    assert_eq!(door.get("/x").await.seen(), ("MISS", "v1"));
+    assert_eq!(secure("/x").await.seen(), ("MISS", "v1"));
+    let named = r#"{"url":{"host":"a.test","scheme":"https","paths":["/x"]}}"#;
+    door.invalidate("l", 1, "delete", named).await;
+    assert_eq!(door.get("/x").await.seen(), ("HIT", "v1"));
+    assert_eq!(secure("/x").await.seen(), ("MISS", "v1"));
+    door.purge(2, "delete", "/x").await;
+    assert_eq!(door.get("/x").await.seen(), ("MISS", "v1"));
+    assert_eq!(secure("/x").await.seen(), ("MISS", "v1"));
+}

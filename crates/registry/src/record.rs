@@ -198,6 +198,9 @@ pub struct DomainRecord {
     /// Where edges fetch it; absent: as their own files say.
     #[serde(default)]
     pub origin: Option<OriginRecord>,
+    /// What its caches take for the same resource, in the words of `KeyRules::parse`; absent: the default.
+    #[serde(default)]
+    pub key_rules: Option<String>,
     /// Milliseconds since 1970.
     pub created_at: u64,
     /// Milliseconds since 1970.

@@ -12,6 +12,7 @@ use catharsis_core::account::{Account, AccountState, Limits};
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
+use catharsis_core::keys::KeyRules;
 use catharsis_core::quota::{QuotaDay, QuotaKind, Raise};
 use catharsis_core::record::{Record, Records};
 use catharsis_core::task::AccountId;
@@ -80,6 +81,8 @@ pub struct DomainEntry {
     pub areas: AreaSet,
     /// Where it stands.
     pub status: DomainStatus,
+    /// What its caches take for the same resource.
+    pub keys: Arc<KeyRules>,
     /// As it is stored.
     pub record: DomainRecord,
 }
@@ -246,7 +249,7 @@ impl Snapshot {
             owner: AccountId(entry.record.account),
             areas: entry.areas,
             status: entry.status,
-            keys: Arc::default(),
+            keys: Arc::clone(&entry.keys),
         });
         Directory::new(accounts, domains).map_err(|error| misfit::<DomainRecord>("?", &error.to_string()))
     }
@@ -360,7 +363,9 @@ fn domain(record: &Record) -> Result<DomainEntry, RegistryError> {
     let areas = areas(&stored.area).ok_or_else(|| damaged(record, "its area is unknown".to_owned()))?;
     let status = DomainStatus::parse(&stored.status);
     let status = status.ok_or_else(|| damaged(record, "its status is unknown".to_owned()))?;
-    Ok(DomainEntry { name, areas, status, record: stored })
+    let keys = stored.key_rules.as_deref().map(KeyRules::parse).transpose();
+    let keys = Arc::new(keys.map_err(|error| damaged(record, error.to_string()))?.unwrap_or_default());
+    Ok(DomainEntry { name, areas, status, keys, record: stored })
 }
 
 fn number(record: &Record, text: &str) -> Result<u64, RegistryError> {

@@ -9,6 +9,7 @@ use catharsis_core::account::{AccountState, Limits};
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::clock::{Tick, UnixMillis};
 use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::keys::KeyRules;
 use catharsis_core::ports::{Clock, Store};
 use catharsis_core::quota::{QuotaDay, QuotaKind};
 use catharsis_core::task::AccountId;
@@ -83,7 +84,15 @@ fn name(text: &str) -> DomainName {
 
 fn domain(account: AccountId, text: &str) -> NewDomain {
     let service_type = "web".to_owned();
-    NewDomain { account, name: name(text), areas: AreaSet::Global, service_type, project_id: 0, origin: None }
+    NewDomain {
+        account,
+        name: name(text),
+        areas: AreaSet::Global,
+        service_type,
+        project_id: 0,
+        origin: None,
+        keys: KeyRules::default(),
+    }
 }
 
 #[tokio::test]
@@ -230,7 +239,12 @@ async fn account_state_is_what_the_engine_sees() {
 
 fn seed(keys: &[(&str, &str)], domains: &[&str]) -> Seed {
     let key = |(id, secret): &(&str, &str)| SeedKey { secret_id: (*id).into(), secret_key: (*secret).into() };
-    let domain = |text: &&str| SeedDomain { name: name(text), areas: AreaSet::Global, status: DomainStatus::Online };
+    let domain = |text: &&str| SeedDomain {
+        name: name(text),
+        areas: AreaSet::Global,
+        status: DomainStatus::Online,
+        keys: KeyRules::default(),
+    };
     let account = SeedAccount {
         account: AccountId(5),
         per_call: [].into(),

@@ -35,13 +35,13 @@ use catharsis_core::retry::RetryPolicy;
 use catharsis_core::service::PurgeService;
 use catharsis_core::target::HostName;
 use catharsis_core::topology::{Node, NodeKind};
-use catharsis_edge::protocol::{DomainTable, LogId, ServedDomain};
+use catharsis_edge::protocol::{DomainTable, LogId};
 use catharsis_registry::Registry;
 use catharsis_registry::vault::{Absent, Vault};
 
 use crate::admin::{self, Admin};
 use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
-use crate::domains::{Distribution, DomainSink, Publisher};
+use crate::domains::{Contents, Distribution, DomainSink, Publisher};
 use crate::edges;
 use crate::events::Events;
 use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService};
@@ -279,8 +279,9 @@ struct EdgeDomains {
 
 #[async_trait]
 impl DomainSink for EdgeDomains {
-    async fn serve(&self, generation: u64, domains: Vec<ServedDomain>) -> Result<u64, Unreachable> {
-        let table = DomainTable::new(self.log.clone(), generation, domains);
+    async fn serve(&self, generation: u64, contents: Contents) -> Result<u64, Unreachable> {
+        let table = DomainTable::new(self.log.clone(), generation, contents.domains);
+        let table = table.and_then(|table| table.with_rules(contents.rules));
         let table = table.map_err(|error| Unreachable::Protocol(Reason::new(&error.to_string())))?;
         self.edge.serve_domains(&table).await
     }

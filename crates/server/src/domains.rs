@@ -13,10 +13,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catharsis_core::area::Area;
-use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::domain::DomainStatus;
+use catharsis_core::keys::KeyRules;
 use catharsis_core::receipt::Unreachable;
 use catharsis_core::topology::{Node, NodeId, NodeKind};
-use catharsis_edge::protocol::{KeyHost, OriginAddress, OriginScheme, OriginServer, ServedDomain, ServedName, Serving};
+use catharsis_edge::protocol::{
+    DomainRules, KeyHost, OriginAddress, OriginScheme, OriginServer, ServedDomain, ServedName, Serving, WireRules,
+};
 use catharsis_registry::Registry;
 use catharsis_registry::record::OriginRecord;
 use catharsis_registry::snapshot::{DomainEntry, Snapshot};
@@ -34,10 +37,19 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 #[async_trait]
 pub trait DomainSink: Send + Sync {
     /// Hands over a whole table; returns the generation that the edge then has.
-    async fn serve(&self, generation: u64, domains: Vec<ServedDomain>) -> Result<u64, Unreachable>;
+    async fn serve(&self, generation: u64, table: Contents) -> Result<u64, Unreachable>;
 
     /// The generation that the edge has; `None` when it has no table of this server.
     async fn generation(&self) -> Result<Option<u64>, Unreachable>;
+}
+
+/// What an edge's table holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The domains that it serves.
+    pub domains: Vec<ServedDomain>,
+    /// The key rules of all domains, when one has others than the default: the most specific name counts.
+    pub rules: Vec<DomainRules>,
 }
 
 /// How far each edge has come.
@@ -108,7 +120,7 @@ impl std::fmt::Debug for Publisher {
 struct Told {
     /// The registry's generation that was looked at last: no other can change the table.
     seen: Option<u64>,
-    domains: Vec<ServedDomain>,
+    contents: Contents,
     /// The generation by which the edge has this table; `None` until it was told.
     held: Option<u64>,
 }
@@ -119,9 +131,9 @@ impl Told {
             return;
         }
         self.seen = Some(snapshot.generation);
-        let domains = table(snapshot, area);
-        if self.domains != domains {
-            (self.domains, self.held) = (domains, None);
+        let contents = table(snapshot, area);
+        if self.contents != contents {
+            (self.contents, self.held) = (contents, None);
         }
     }
 }
@@ -159,8 +171,8 @@ impl Publisher {
             None => false,
         };
         if !has {
-            let generation = self.sink.serve(snapshot.generation, told.domains.clone()).await?;
-            info!(node = %self.node.id, generation, domains = told.domains.len(), "the edge has its table of domains");
+            let generation = self.sink.serve(snapshot.generation, told.contents.clone()).await?;
+            info!(node = %self.node.id, generation, domains = told.contents.domains.len(), "the edge has its table of domains");
             told.held = Some(generation);
         }
         self.distribution.note(&self.node.id, |progress| {
@@ -182,16 +194,21 @@ impl Publisher {
 
 /// What an edge of an area serves: domains with an origin of their own, and a refusal for each that is
 /// stopped, even if the edge's own file routes it.
-fn table(snapshot: &Snapshot, area: Area) -> Vec<ServedDomain> {
-    let there = snapshot.domains.values().filter(|entry| entry.areas.contains(area));
-    there.filter_map(served).collect()
+fn table(snapshot: &Snapshot, area: Area) -> Contents {
+    let there = || snapshot.domains.values().filter(|entry| entry.areas.contains(area));
+    let rules = |entry: &DomainEntry| DomainRules {
+        name: entry.name.clone().into(),
+        rules: WireRules::from(KeyRules::clone(&entry.keys)),
+    };
+    let is_ruled = there().any(|entry| *entry.keys != KeyRules::default());
+    Contents {
+        domains: there().filter_map(served).collect(),
+        rules: if is_ruled { there().map(rules).collect() } else { Vec::new() },
+    }
 }
 
 fn served(entry: &DomainEntry) -> Option<ServedDomain> {
-    let name = match &entry.name {
-        DomainName::Exact(host) => ServedName::Exact(host.clone()),
-        DomainName::Below(host) => ServedName::Below(host.clone()),
-    };
+    let name = ServedName::from(entry.name.clone());
     let state = match entry.status {
         DomainStatus::Online | DomainStatus::Processing | DomainStatus::Locked => Serving::Online,
         DomainStatus::Offline | DomainStatus::Rejected | DomainStatus::Closing => Serving::Offline,

@@ -40,7 +40,12 @@ enum Verb {
         service_type: Option<Service>,
         #[command(flatten)]
         origin: Origin,
+        /// What its caches take for the same resource, such as "query=drop case=folded". Default: as sent
+        #[arg(long, value_name = "RULES")]
+        key_rules: Option<String>,
     },
+    /// Say what its caches take for the same resource, such as "query=only:id,v order=sorted", or default
+    SetKeys { name: Name, rules: String },
     /// Set a domain's status
     SetStatus {
         name: Name,
@@ -120,6 +125,14 @@ struct Create {
     service_type: Option<Service>,
     #[serde(flatten)]
     origin: Origin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_rules: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SetKeys {
+    key_rules: String,
 }
 
 #[derive(Serialize)]
@@ -129,7 +142,7 @@ struct SetStatus {
 }
 
 const ROW: Columns = Columns::Only(&["Name", "Account", "Area", "Status", "Origins", "UpdatedAt"]);
-const WHOLE: Columns = Columns::First(&["Name", "Account", "Area", "Status", "ServiceType", "Origins"]);
+const WHOLE: Columns = Columns::First(&["Name", "Account", "Area", "Status", "ServiceType", "Origins", "KeyRules"]);
 
 /// Carries it out.
 ///
@@ -147,11 +160,16 @@ pub(crate) async fn run(domain: Domain, console: &mut Console) -> Result<(), End
             let answer = session.client.get(&path(&[&"domains", &name])).await?;
             session.show(&answer, WHOLE);
         }
-        Verb::Create { account, name, area, service_type, origin } => {
-            let body = Create { name: name.clone(), area, service_type, origin };
+        Verb::Create { account, name, area, service_type, origin, key_rules } => {
+            let body = Create { name: name.clone(), area, service_type, origin, key_rules };
             let path = path(&[&"accounts", &account, &"domains"]);
             let answer = session.client.change(Method::POST, &path, &body).await?;
             session.done(&answer, &format!("domain {name} created"));
+        }
+        Verb::SetKeys { name, rules } => {
+            let path = path(&[&"domains", &name]);
+            let answer = session.client.change(Method::PATCH, &path, &SetKeys { key_rules: rules }).await?;
+            session.done(&answer, &format!("domain {name} changed"));
         }
         Verb::SetStatus { name, status } => {
             let path = path(&[&"domains", &name]);

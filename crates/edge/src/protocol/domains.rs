@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use catharsis_core::target::HostName;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyHost, LogId, ProtocolError, SEQ_MAX};
+use super::{DomainRules, KeyHost, LogId, ProtocolError, SEQ_MAX};
 
 /// Path of the domains call.
 pub const DOMAINS_PATH: &str = "/v1/domains";
@@ -226,6 +226,8 @@ pub struct DomainTable {
     log: LogId,
     generation: u64,
     domains: Vec<ServedDomain>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<DomainRules>,
 }
 
 #[derive(Deserialize)]
@@ -234,13 +236,15 @@ struct RawTable {
     log: LogId,
     generation: u64,
     domains: Vec<ServedDomain>,
+    #[serde(default)]
+    rules: Vec<DomainRules>,
 }
 
 impl TryFrom<RawTable> for DomainTable {
     type Error = ProtocolError;
 
     fn try_from(raw: RawTable) -> Result<Self, ProtocolError> {
-        Self::new(raw.log, raw.generation, raw.domains)
+        Self::new(raw.log, raw.generation, raw.domains)?.with_rules(raw.rules)
     }
 }
 
@@ -268,7 +272,29 @@ impl DomainTable {
         if domains.iter().any(is_odd) {
             return Err(ProtocolError::Origins);
         }
-        Ok(Self { log, generation, domains })
+        Ok(Self { log, generation, domains, rules: Vec::new() })
+    }
+
+    /// The same table, with the key rules of the domains: where one has others than the default, of all
+    /// of them, since the most specific name counts alone. A domain may have rules and not be served.
+    ///
+    /// # Errors
+    /// [`ProtocolError::TooManyDomains`], [`ProtocolError::RulesTwice`].
+    pub fn with_rules(self, rules: Vec<DomainRules>) -> Result<Self, ProtocolError> {
+        if rules.len() > DOMAINS_MAX {
+            return Err(ProtocolError::TooManyDomains);
+        }
+        let mut names = HashSet::with_capacity(rules.len());
+        if !rules.iter().all(|it| names.insert(&it.name)) {
+            return Err(ProtocolError::RulesTwice);
+        }
+        Ok(Self { rules, ..self })
+    }
+
+    /// The key rules of the domains.
+    #[must_use]
+    pub fn rules(&self) -> &[DomainRules] {
+        &self.rules
     }
 
     /// Whose generations these are.
@@ -329,6 +355,14 @@ mod tests {
                 r#"{"name":"*.a.test","state":"online","origins":[{"address":"o.test","port":8080,"weight":100},{"address":"2001:db8::1","port":443,"weight":1}],"host_header":"o.test","scheme":"https"}"#,
             )),
         );
+        let keyed = |rules: &str| format!(r#"{{"log":"a","generation":3,"domains":[],"rules":[{rules}]}}"#);
+        check(
+            &keyed(r#"{"name":"A.test","rules":"port=shared query=drop"}"#),
+            Some(&keyed(r#"{"name":"a.test","rules":"query=drop port=shared"}"#)),
+        );
+        check(&keyed(r#"{"name":"a.test","rules":"query=some"}"#), None);
+        let twice = [r#"{"name":"a.test","rules":"default"}"#; 2].join(",");
+        check(&keyed(&twice), None);
         let stopped = table(&domain("a.test", "offline", ""));
         check(&stopped, Some(&stopped));
     }

@@ -122,6 +122,12 @@ impl KeyHost {
         &self.0
     }
 
+    /// Its port, when that is not a default one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.0.split_once(':').and_then(|(_, port)| port.parse().ok())
+    }
+
     /// The host without its port.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -2,6 +2,7 @@
 
 use catharsis_core::area::AreaSet;
 use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::keys::KeyRules;
 use catharsis_core::record::Change;
 use catharsis_core::task::AccountId;
 
@@ -29,6 +30,8 @@ pub struct NewDomain {
     pub project_id: i64,
     /// Where edges fetch it; absent: as their own files say.
     pub origin: Option<OriginRecord>,
+    /// What its caches take for the same resource.
+    pub keys: KeyRules,
 }
 
 /// What its owner wants of a domain.
@@ -60,6 +63,7 @@ impl Registry {
                 service_type: new.service_type.clone(),
                 project_id: new.project_id,
                 origin: new.origin.clone(),
+                key_rules: stored(&new.keys),
                 created_at: now,
                 updated_at: now,
                 changed_in: snapshot.generation + 1,
@@ -116,6 +120,22 @@ impl Registry {
         .await
     }
 
+    /// Says what the caches of a domain take for the same resource.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub async fn set_domain_keys(&self, name: &DomainName, keys: &KeyRules) -> Result<Done<()>, RegistryError> {
+        let now = self.now().0;
+        let name = name.to_string();
+        self.update(|snapshot| {
+            let known = snapshot.domains.get(&name).ok_or_else(|| not_found("domain", &name))?;
+            let changed_in = snapshot.generation + 1;
+            let record = DomainRecord { key_rules: stored(keys), updated_at: now, changed_in, ..known.record.clone() };
+            Ok((vec![put(&name, &record)], ()))
+        })
+        .await
+    }
+
     /// Deletes a domain, whatever its status, as an operator may.
     ///
     /// # Errors
@@ -128,6 +148,11 @@ impl Registry {
         })
         .await
     }
+}
+
+/// Rules as a record holds them.
+pub(super) fn stored(keys: &KeyRules) -> Option<String> {
+    (*keys != KeyRules::default()).then(|| keys.to_string())
 }
 
 /// A domain of the account; another one is answered like an unknown one.

@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use catharsis_core::account::AccountState;
 use catharsis_core::area::AreaSet;
 use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::keys::KeyRules;
 use catharsis_core::quota::QuotaKind;
 use catharsis_core::record::Change;
 use catharsis_core::task::AccountId;
 
+use super::domains::stored;
 use crate::error::RegistryError;
 use crate::record::{AccountRecord, DomainRecord, KeyRecord, SeedRecord, Switch, delete, put};
 use crate::registry::Registry;
@@ -64,6 +66,8 @@ pub struct SeedDomain {
     pub areas: AreaSet,
     /// Where it stands.
     pub status: DomainStatus,
+    /// What its caches take for the same resource.
+    pub keys: KeyRules,
 }
 
 impl Registry {
@@ -168,6 +172,7 @@ impl Sowing<'_> {
                     service_type: "web".to_owned(),
                     project_id: 0,
                     origin: None,
+                    key_rules: stored(&domain.keys),
                     created_at: self.now,
                     updated_at: self.now,
                     changed_in: self.snapshot.generation + 1,
@@ -181,6 +186,9 @@ impl Sowing<'_> {
             Some(known) if known.record.area != area || known.record.status != status => {
                 let (area, status) = (&known.record.area, &known.record.status);
                 self.differences.push(format!("domain {name} is {status} in {area}"));
+            }
+            Some(known) if *known.keys != domain.keys => {
+                self.differences.push(format!("the key rules of domain {name} are `{}`", known.keys));
             }
             Some(_) => {}
         }

@@ -56,6 +56,9 @@ pub struct DomainSection {
     /// Whether it is served, default `online`.
     #[serde(default)]
     pub status: DomainStatusName,
+    /// What its caches take for the same resource, such as `query=drop case=folded`; default: two URLs are
+    /// the same when they differ in nothing but the scheme. See docs/caches/keys.md.
+    pub key_rules: Option<String>,
 }
 
 /// The areas of a domain.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use catharsis_core::account::Limits;
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::keys::KeyRules;
 use catharsis_core::limits::{PUSH_LANES_MAX, URLS_PER_CALL_MAX};
 use catharsis_core::quota::{PerKind, QuotaKind};
 use catharsis_core::task::AccountId;
@@ -251,9 +252,11 @@ pub(super) fn one_secret(inline: Option<&Secret>, file: Option<&Path>, name: &st
     if printable { Ok(Some(secret)) } else { Err(format!("{name} must be printable ASCII without blanks")) }
 }
 
-fn domain(section: &DomainSection) -> Result<SeedDomain, catharsis_core::target::InvalidUrl> {
+fn domain(section: &DomainSection) -> Result<SeedDomain, String> {
+    let keys = section.key_rules.as_deref().map(KeyRules::parse).transpose();
     Ok(SeedDomain {
-        name: DomainName::parse(&section.name)?,
+        name: DomainName::parse(&section.name).map_err(|error| error.to_string())?,
+        keys: keys.map_err(|error| format!("key_rules: {error}"))?.unwrap_or_default(),
         areas: match section.area {
             AreaName::Mainland => AreaSet::One(Area::Mainland),
             AreaName::Overseas => AreaSet::One(Area::Overseas),

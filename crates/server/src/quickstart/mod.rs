@@ -164,7 +164,8 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         secret_key: Some(Secret::new(keys.key.clone())),
         secret_key_file: None,
     };
-    let domain = DomainSection { name: HOST.to_owned(), area: Default::default(), status: Default::default() };
+    let domain =
+        DomainSection { name: HOST.to_owned(), area: Default::default(), status: Default::default(), key_rules: None };
     Config {
         api: Some(ApiSection::on(api)),
         store: Some(StoreSection::at(store)),

@@ -391,7 +391,14 @@ async fn domain_is_made_with_its_origin_and_set_to_any_status() {
     assert!(plain.get("Origins").is_none() && plain["ServiceType"] == "web", "{plain}");
     for status in ["offline", "processing", "locked", "rejected", "closing", "online"] {
         let set = door.done("PATCH /v1/domains/%2A.a.test", json!({ "Status": status })).await;
-        assert_eq!(set["Status"], status);
+        assert_eq!((&set["Status"], &set["KeyRules"]), (&json!(status), &json!("default")));
+    }
+    let ruled = json!({ "KeyRules": "order=sorted query=without:sid" });
+    let ruled = door.done("PATCH /v1/domains/%2A.a.test", ruled).await;
+    assert_eq!((&ruled["KeyRules"], &ruled["Status"]), (&json!("query=without:sid order=sorted"), &json!("online")));
+    for wrong in [json!({ "KeyRules": "query=some" }), json!({})] {
+        let refused = door.ask("PATCH /v1/domains/%2A.a.test", wrong).await;
+        assert_eq!(refused.refusal().0, 422);
     }
     let other = door.account().await;
     let theirs = json!({ "Name": "www.a.test", "Area": "global" });

@@ -3,7 +3,8 @@
 use std::ops::Bound::{Excluded, Unbounded};
 
 use axum::extract::State;
-use catharsis_core::domain::DomainName;
+use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::keys::KeyRules;
 use catharsis_core::target::HostName;
 use catharsis_core::task::AccountId;
 use catharsis_registry::change::NewDomain;
@@ -48,6 +49,8 @@ pub(super) struct Domain {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pull_protocol: Option<String>,
+    /// What its caches take for the same resource, such as `query=drop case=folded`, or `default`.
+    key_rules: String,
     /// RFC 3339, UTC.
     created_at: String,
     /// RFC 3339, UTC.
@@ -98,13 +101,23 @@ pub(super) struct DomainFields {
     /// `http` (default), `https` or `follow` (as the client asked).
     #[schema(value_type = Option<String>)]
     pull_protocol: Option<PullProtocol>,
+    /// What its caches take for the same resource: words with blanks between them, `query=keep`, `query=drop`,
+    /// `query=only:NAME,...` or `query=without:NAME,...`; `order=sent` or `sorted`; `case=sensitive` or `folded`;
+    /// `scheme=shared` or `separate`; `port=separate` or `shared`. The first of each is the default.
+    key_rules: Option<String>,
 }
 
-/// What is to be set.
+/// What is to be set: at least one of them.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct SetStatus {
-    status: StatusName,
+pub(super) struct DomainPatch {
+    status: Option<StatusName>,
+    /// As when it is made. What edges hold of the domain is used no more after a change.
+    key_rules: Option<String>,
+}
+
+fn key_rules(text: Option<&str>) -> Result<Option<KeyRules>, Refusal> {
+    text.map(KeyRules::parse).transpose().map_err(|why| Refusal::invalid("KeyRules", why))
 }
 
 impl DomainFields {
@@ -115,6 +128,7 @@ impl DomainFields {
             areas: self.area.into(),
             service_type: self.service_type.unwrap_or(ServiceType::Web).as_str().to_owned(),
             project_id: 0,
+            keys: key_rules(self.key_rules.as_deref())?.unwrap_or_default(),
             origin: self.origin()?,
         })
     }
@@ -191,6 +205,7 @@ fn row(entry: &DomainEntry) -> Domain {
         origin_type: origin.map(|it| it.origin_type.clone()),
         server_name: origin.and_then(|it| it.server_name.clone()),
         pull_protocol: origin.map(|it| it.pull_protocol.clone()),
+        key_rules: entry.keys.to_string(),
         created_at: rfc3339(record.created_at),
         updated_at: rfc3339(record.updated_at),
     }
@@ -235,19 +250,30 @@ pub(super) async fn create(
     Ok(Changed::created("domain created", &format!("{} of {account}", new.name), now))
 }
 
-/// Sets the status of a domain, whatever it was.
+/// Sets the status of a domain, whatever it was, or its key rules.
 #[utoipa::path(patch, path = "/v1/domains/{name}", tag = "domains", params(("name" = String, Path)),
-    request_body = SetStatus, responses((status = 200, description = "Changed", body = Domain)))]
-pub(super) async fn set_status(
+    request_body = DomainPatch, responses((status = 200, description = "Changed", body = Domain)))]
+pub(super) async fn change(
     State(desk): State<Shared>,
     Segments(name): Segments<String>,
-    Fields(set): Fields<SetStatus>,
+    Fields(patch): Fields<DomainPatch>,
 ) -> Result<Changed<Domain>, Refusal> {
     let name = parsed(&name)?;
-    let status = set.status.into();
-    desk.registry.set_domain_status(&name, status).await?;
+    let rules = key_rules(patch.key_rules.as_deref())?;
+    let status: Option<DomainStatus> = patch.status.map(Into::into);
+    if status.is_none() && rules.is_none() {
+        return Err(Refusal::invalid("Status", "give Status, KeyRules or both"));
+    }
+    if let Some(rules) = &rules {
+        desk.registry.set_domain_keys(&name, rules).await?;
+    }
+    if let Some(status) = status {
+        desk.registry.set_domain_status(&name, status).await?;
+    }
     let now = told(&desk.registry.snapshot(), &name)?;
-    Ok(Changed::now("domain status set", &format!("{name} to {}", status.as_str()), now))
+    let set = [status.map(|it| format!("to {}", it.as_str())), rules.map(|it| format!("key rules {it}"))];
+    let what = format!("{name} {}", set.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    Ok(Changed::now("domain changed", &what, now))
 }
 
 /// Deletes a domain, whatever its status.

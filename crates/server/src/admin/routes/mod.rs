@@ -89,7 +89,7 @@ pub(super) fn router(admin: Admin) -> axum::Router {
         .routes(routes!(policies::attach, policies::detach))
         .routes(routes!(explain::explain))
         .routes(routes!(domains::list))
-        .routes(routes!(domains::show, domains::set_status, domains::delete))
+        .routes(routes!(domains::show, domains::change, domains::delete))
         .routes(routes!(domains::create))
         .routes(routes!(quotas::show, quotas::set, quotas::unset))
         .routes(routes!(webhooks::list, webhooks::create))

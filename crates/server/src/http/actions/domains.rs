@@ -2,6 +2,7 @@
 
 use catharsis_core::account::AccountState;
 use catharsis_core::domain::{DomainName, DomainStatus};
+use catharsis_core::keys::KeyRules;
 use catharsis_core::service::Rehearsal;
 use catharsis_core::target::HostName;
 use catharsis_edge::protocol::{LocalAddress, LocalOrigins};
@@ -55,6 +56,7 @@ pub(super) async fn add(parts: &Parts, call: &Checked, params: Params<'_>) -> An
             server_name: request.origin.server_name.as_deref().map(str::to_owned),
             pull_protocol: request.origin.pull_protocol.as_str().to_owned(),
         }),
+        keys: KeyRules::default(),
     };
     if request.options.dry_run == DryRun::On {
         let checked = parts.registry.check_domain(&new).map_err(|error| registry(&error, call.action));
