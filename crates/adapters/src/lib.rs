@@ -10,6 +10,7 @@ pub mod clock;
 mod codec;
 pub mod fetch;
 pub mod log;
+pub mod probe;
 pub mod purger;
 pub mod store;
 pub mod webhook;

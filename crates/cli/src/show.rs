@@ -159,6 +159,9 @@ pub(crate) async fn nodes(options: Nodes, console: &mut Console) -> Result<(), E
         if let Some(trouble) = &node.trouble {
             console.line(&format!("{}: {trouble}", node.node));
         }
+        if let Some(proof) = node.proof.as_ref().filter(|proof| *proof != "proven") {
+            console.line(&format!("{}: proof {proof}", node.node));
+        }
     }
     Ok(())
 }

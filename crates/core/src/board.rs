@@ -13,6 +13,7 @@ use crate::area::{Area, PerArea};
 use crate::clock::UnixMillis;
 use crate::invalidation::Seq;
 use crate::ports::{Cursor, Membership};
+use crate::proof::Proof;
 use crate::receipt::Unreachable;
 use crate::topology::{Node, NodeId};
 
@@ -29,6 +30,8 @@ pub struct Standing {
     pub last_receipt: Option<UnixMillis>,
     /// Why it cannot be told now; `None` while it answers.
     pub trouble: Option<Trouble>,
+    /// What came of its last proof, and when; `None` when none was tried.
+    pub proof: Option<(Proof, UnixMillis)>,
 }
 
 /// Why a node cannot be told now.
@@ -72,6 +75,7 @@ impl Board {
                 membership: cursor.as_ref().map_or(Membership::Joining, |cursor| cursor.membership),
                 last_receipt: cursor.and_then(|cursor| cursor.last_receipt),
                 trouble: None,
+                proof: None,
             };
             (node.id.clone(), watch::Sender::new(standing))
         });
@@ -162,6 +166,10 @@ impl Board {
             let (since, attempts) = standing.trouble.as_ref().map_or((now, 0), |old| (old.since, old.attempts));
             standing.trouble = Some(Trouble { why, since, attempts: attempts.saturating_add(1) });
         });
+    }
+
+    pub(crate) fn proved(&self, node: &NodeId, proof: Proof, now: UnixMillis) {
+        self.change(node, |standing| standing.proof = Some((proof, now)));
     }
 
     pub(crate) fn untroubled(&self, node: &NodeId) {

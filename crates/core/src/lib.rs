@@ -38,6 +38,7 @@ pub mod status;
 pub mod board;
 pub mod error;
 pub mod ports;
+pub mod proof;
 pub mod push;
 pub mod relay;
 pub mod service;

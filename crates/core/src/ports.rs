@@ -17,9 +17,10 @@ use crate::invalidation::{Invalidation, Seq};
 use crate::notice::{Notice, Told, Undelivered};
 use crate::plan::{Claim, Plan};
 use crate::quota::{PerKind, QuotaDay};
-use crate::receipt::{Outcome, Receipt};
+use crate::receipt::{Outcome, Receipt, Unreachable};
 use crate::record::{Change, Records};
 use crate::status::StatusView;
+use crate::target::{CacheUrl, Mode, Target};
 use crate::task::{AccountId, TaskId};
 use crate::topology::{Join, Node, NodeId};
 
@@ -193,6 +194,19 @@ pub trait Purger: Send + Sync {
 
     /// Tells the node to forget everything that it began to fetch before position `upto` of the log.
     async fn everything(&self, upto: Seq) -> Outcome;
+
+    /// Purges a probe object outside of the log; `None` for a node that is told positions: its fence would
+    /// take any for one of the log's.
+    async fn purge_probe(&self, url: &CacheUrl) -> Option<Outcome> {
+        let purge = Invalidation {
+            seq: Seq::ZERO,
+            task: TaskId::new(UnixMillis(0), 0),
+            target: Target::Url(url.clone()).into(),
+            mode: Mode::Delete,
+            accepted_at: UnixMillis(0),
+        };
+        Some(self.apply(&[purge]).await.pop().unwrap_or(Outcome::Unreachable(Unreachable::Closed)))
+    }
 
     /// Whether the node answers at all: used to tell a dead node from a URL that it cannot bear.
     async fn answers(&self) -> bool;

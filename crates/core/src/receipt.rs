@@ -9,6 +9,7 @@ use crate::area::Area;
 use crate::clock::UnixMillis;
 use crate::invalidation::Seq;
 use crate::limits::REASON_BYTES_MAX;
+use crate::proof::{Failed, Proof};
 use crate::topology::{FenceStrength, NodeId};
 
 /// What became of one invalidation at one node.
@@ -77,6 +78,8 @@ pub enum Unreachable {
     },
     /// What it answered is not the protocol.
     Protocol(Reason),
+    /// It failed its proof: what it says about purges is not so.
+    Unproven(Failed),
 }
 
 impl std::fmt::Display for Unreachable {
@@ -90,6 +93,7 @@ impl std::fmt::Display for Unreachable {
             }
             Self::Failed { status } => write!(f, "the node failed with {status}"),
             Self::Protocol(reason) => write!(f, "not the expected protocol: {}", reason.as_str()),
+            Self::Unproven(failed) => write!(f, "its proof {}", Proof::Failed(*failed)),
         }
     }
 }

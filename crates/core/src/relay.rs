@@ -8,6 +8,7 @@
 //! kept the receipt; every invalidation that the cursor passes has a named outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::invalidation::{Invalidation, Seq};
 use crate::limits::RELAY_BATCH;
 use crate::ports::{Clock, Log, Membership, Purger, Store};
 use crate::progress::{Progress, Ready, Span};
+use crate::proof::{Prober, Proof, prove};
 use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
 use crate::retry::{Decision, Liveness, RetryPolicy, decide};
 use crate::topology::Node;
@@ -53,6 +55,13 @@ pub enum RelayEvent<'a> {
     CannotJoin {
         /// Why.
         why: &'a Refusal,
+    },
+    /// A proof was tried: see [`crate::proof`].
+    Proof {
+        /// What came of it.
+        proof: &'a Proof,
+        /// How often it was tried in a row.
+        attempt: u32,
     },
     /// The store or the log failed; the same step is tried again.
     StoreFailed {
@@ -95,6 +104,9 @@ pub struct Worker {
     relay: Relay,
     node: Arc<Node>,
     purger: Arc<dyn Purger>,
+    prober: Option<Arc<dyn Prober>>,
+    /// Set when the node was away: whoever comes back may have another configuration.
+    was_away: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -112,7 +124,14 @@ impl Worker {
     /// purger bounds, and leaves the rest to the next start.
     #[must_use]
     pub const fn new(relay: Relay, node: Arc<Node>, purger: Arc<dyn Purger>, stop: CancellationToken) -> Self {
-        Self { relay, node, purger, stop }
+        Self { relay, node, purger, prober: None, was_away: AtomicBool::new(false), stop }
+    }
+
+    /// The same worker, which lets the node prove that it purges: before anything else, and whenever it was
+    /// away.
+    #[must_use]
+    pub fn with_prober(self, prober: Arc<dyn Prober>) -> Self {
+        Self { prober: Some(prober), ..self }
     }
 
     /// Works until it is stopped.
@@ -122,6 +141,7 @@ impl Worker {
     }
 
     async fn follow(&self) -> Result<std::convert::Infallible, Stopped> {
+        self.prove().await?;
         let standing = self.relay.board.standing(&self.node.id);
         let (mut cursor, membership) =
             standing.map_or((Seq::ZERO, Membership::Joining), |standing| (standing.settled, standing.membership));
@@ -143,6 +163,10 @@ impl Worker {
             if self.stop.is_cancelled() {
                 return Err(Stopped);
             }
+            // Only this worker sets and takes it.
+            if self.was_away.swap(false, Ordering::Relaxed) {
+                self.prove().await?;
+            }
             match progress.ready(self.limit(), self.relay.clock.tick()) {
                 Ready::Wait(until) => self.wait(progress.applied(), until).await?,
                 Ready::Apply(span) => {
@@ -153,6 +177,32 @@ impl Worker {
                     progress.record(span.pass, upto, self.relay.clock.tick());
                 }
             }
+        }
+    }
+
+    /// Lets the node prove that it purges, until it does or it turns out that it cannot be tried.
+    async fn prove(&self) -> Result<(), Stopped> {
+        let Some(prober) = &self.prober else { return Ok(()) };
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let object = prober.object(self.relay.clock.random());
+            let proof = prove(&*self.purger, &**prober, &object).await;
+            self.observe(&RelayEvent::Proof { proof: &proof, attempt });
+            self.relay.board.proved(&self.node.id, proof.clone(), self.relay.clock.wall());
+            match proof {
+                Proof::Proven => {
+                    self.relay.board.untroubled(&self.node.id);
+                    return Ok(());
+                }
+                // Whether it can be told is found out by telling it.
+                Proof::Untried(_) => return Ok(()),
+                Proof::Failed(failed) => self.unreachable(Unreachable::Unproven(failed), attempt),
+                Proof::Unreachable(why) => self.unreachable(why, attempt),
+            }
+            // What failed here is tried again here, not once more at the next turn.
+            self.was_away.store(false, Ordering::Relaxed);
+            self.pause(attempt).await?;
         }
     }
 
@@ -352,6 +402,9 @@ impl Worker {
     }
 
     fn unreachable(&self, why: Unreachable, attempt: u32) {
+        if matches!(why, Unreachable::Connect(_)) {
+            self.was_away.store(true, Ordering::Relaxed);
+        }
         self.observe(&RelayEvent::Unreachable { why: &why, attempt });
         self.relay.board.troubled(&self.node.id, why, self.relay.clock.wall());
     }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use catharsis_adapters::clock::SystemClock;
+use catharsis_adapters::probe::HttpProber;
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::nginx::NginxPurger;
 use catharsis_adapters::purger::varnish::VarnishPurger;
@@ -44,7 +45,7 @@ use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, Stor
 use crate::domains::{Contents, Distribution, DomainSink, Publisher};
 use crate::edges;
 use crate::events::Events;
-use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService};
+use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService, ProbeOrigin};
 use crate::pushes;
 use crate::webhooks::{self, Webhooks};
 
@@ -56,6 +57,9 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// Bounds of the operator's door: a few probes and scrapers.
 const OPS_LIMITS: DoorLimits =
     DoorLimits { connections_max: 64, drain_timeout: Duration::from_secs(1), ..DoorLimits::USUAL };
+
+/// Bounds of the origin of probe objects: a few connections from each cache.
+const PROBE_LIMITS: DoorLimits = DoorLimits { connections_max: 1_024, ..OPS_LIMITS };
 
 /// A running process.
 #[derive(Debug)]
@@ -128,6 +132,13 @@ async fn start_api(
     events: &Arc<Events>,
 ) -> anyhow::Result<OpsService> {
     let engine = open_engine(config, store_section, &checked, events).await?;
+    if let Some(section) = &config.probe {
+        // Before the workers, which fetch from it at once.
+        let door = Door::open(section.listen, PROBE_LIMITS).await;
+        let door = door.with_context(|| format!("[probe] cannot listen on {}", section.listen))?;
+        info!(door = "probe", address = %door.address()?, "listening");
+        running.workers.spawn(door.serve(Arc::new(ProbeOrigin), running.stopping.clone()));
+    }
     start_workers(running, config, &checked, &engine)?;
     let retention = store_section.retention.0;
     let (store, clock) = (Arc::clone(&engine.store), Arc::clone(&engine.relay.clock));
@@ -210,7 +221,10 @@ fn start_workers(running: &mut Running, config: &Config, checked: &Checked, engi
     for node in checked.topology.nodes() {
         let Some(reach) = checked.nodes.get(&node.id) else { bail!("node {} has no address", node.id) };
         let (purger, sink) = purger(node, reach, &config.relay, engine)?;
-        let worker = Worker::new(engine.relay.clone(), Arc::clone(node), purger, running.stopping.clone());
+        let mut worker = Worker::new(engine.relay.clone(), Arc::clone(node), purger, running.stopping.clone());
+        if let (Some(host), Some(traffic)) = (&checked.probe_host, reach.traffic) {
+            worker = worker.with_prober(Arc::new(HttpProber::new(NodeAddress::from(traffic), host.clone())));
+        }
         running.workers.spawn(worker.run());
         if let Some(sink) = sink {
             let (node, registry) = (Arc::clone(node), Arc::clone(&engine.registry));

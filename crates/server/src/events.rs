@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tracing::{debug, error, info, warn};
 
+use catharsis_core::proof::{Proof, Untried};
 use catharsis_core::receipt::Settled;
 use catharsis_core::relay::{Observer, RelayEvent};
 use catharsis_core::topology::Node;
@@ -76,6 +77,7 @@ pub struct Events {
     store_failures: Counter,
     outcomes: Family<OutcomeLabels, Counter>,
     unreachable: Family<NodeLabels, Counter>,
+    proven: Family<NodeLabels, Gauge>,
     backlog: Family<NodeLabels, Gauge>,
     lag: Family<NodeLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     applied: Histogram,
@@ -96,6 +98,7 @@ impl Default for Events {
             store_failures: Counter::default(),
             outcomes: Family::default(),
             unreachable: Family::default(),
+            proven: Family::default(),
             backlog: Family::default(),
             lag: Family::default(),
             applied: latency(),
@@ -116,6 +119,7 @@ impl Events {
         r.register("store_failures", "Store operations that failed and were repeated", self.store_failures.clone());
         r.register("node_outcomes", "Invalidations settled at a node, by outcome", self.outcomes.clone());
         r.register("node_unreachable_attempts", "Failed attempts to tell a node", self.unreachable.clone());
+        r.register("node_proven", "1 once a node has proven that it purges, 0 when it has not", self.proven.clone());
         r.register("node_backlog", "Invalidations not yet settled at a node", self.backlog.clone());
         let lag = "Age of the oldest invalidation not yet settled at a node";
         r.register_with_unit("node_lag", lag, Unit::Seconds, self.lag.clone());
@@ -191,6 +195,21 @@ impl Observer for Events {
                 // The first failure is news, later ones a reminder at powers of two.
                 if attempt.is_power_of_two() {
                     warn!(node = name, %why, attempt, "a node cannot be told; trying again");
+                }
+            }
+            RelayEvent::Proof { proof, attempt } => {
+                let proven = i64::from(matches!(proof, Proof::Proven));
+                self.proven.get_or_create(&node_labels(node)).set(proven);
+                match proof {
+                    Proof::Proven => info!(node = name, "the node has proven that it purges"),
+                    // It was told by whoever built it so.
+                    Proof::Untried(Untried::Kind) => {}
+                    Proof::Untried(_) => warn!(node = name, %proof, "whether the node purges is not proven"),
+                    Proof::Failed(_) if attempt.is_power_of_two() => {
+                        error!(node = name, %proof, attempt, "the node does not purge: nothing is settled there; trying again");
+                    }
+                    // An unreachable node has its own event.
+                    Proof::Failed(_) | Proof::Unreachable(_) => {}
                 }
             }
             RelayEvent::CannotJoin { why } => {

@@ -19,6 +19,7 @@ use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::FAIL_AFTER;
 use catharsis_core::plan::{Caller, Purge};
 use catharsis_core::ports::{Clock, Log, Purger, Store};
+use catharsis_core::proof::Prober;
 use catharsis_core::relay::{Observer, Relay, RelayEvent, Worker};
 use catharsis_core::retry::RetryPolicy;
 use catharsis_core::service::{DirectoryNow, PurgeService};
@@ -124,6 +125,10 @@ pub trait Wrap {
     fn store(&self, world: &World) -> Arc<dyn Store>;
     /// A node's cache as its worker sees it.
     fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger>;
+    /// How a node proves that it purges; none does.
+    fn prober(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Prober>> {
+        None
+    }
 }
 
 /// Nothing in between.
@@ -203,7 +208,10 @@ impl World {
             .iter()
             .map(|node| {
                 let purger = wrap.purger(self, node);
-                let worker = Worker::new(relay.clone(), Arc::clone(node), purger, stop.clone());
+                let mut worker = Worker::new(relay.clone(), Arc::clone(node), purger, stop.clone());
+                if let Some(prober) = wrap.prober(self, node) {
+                    worker = worker.with_prober(prober);
+                }
                 tokio::spawn(worker.run())
             })
             .collect();

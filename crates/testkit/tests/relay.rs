@@ -1,20 +1,24 @@
 //! The relay on paused time, with scripted caches.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::{FAIL_AFTER, UNANSWERED_ATTEMPTS_MAX};
 use catharsis_core::plan::{Caller, Purge};
-use catharsis_core::ports::{Membership, Store};
-use catharsis_core::receipt::{Outcome, Refusal, Settled, Unreachable};
+use catharsis_core::ports::{Membership, Purger, Store};
+use catharsis_core::proof::{Prober, Proof};
+use catharsis_core::receipt::{Outcome, Reason, Refusal, Settled, Unreachable};
 use catharsis_core::status::ItemStatus;
-use catharsis_core::target::{Encode, Mode, Target};
+use catharsis_core::target::{CacheUrl, Encode, Mode, Target};
 use catharsis_core::task::TaskKind;
 use catharsis_core::topology::{BoundedFence, Fence, Join, Node};
 use catharsis_testkit::fake_cache::{Act, Effect, Told};
 use catharsis_testkit::plans::{ACCOUNT, behind, node, plan, shield};
-use catharsis_testkit::sim::{Server, World};
+use catharsis_testkit::sim::{Bare, Server, World, Wrap};
 use tokio::time::{Instant, sleep};
 
 const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
@@ -345,5 +349,67 @@ async fn restart_resumes_from_the_cursor() {
     server.settled(&n).await;
     let told: Vec<u64> = world.cache(&n.id).told().iter().map(|(seq, _)| seq.0).collect();
     assert_eq!(told, [1, 2, 3, 4, 3, 4]);
+    server.stop().await;
+}
+
+/// Fetches from a cache that keeps one copy, and counts.
+#[derive(Default)]
+struct CountingProber {
+    tried: AtomicU64,
+}
+
+#[async_trait]
+impl Prober for CountingProber {
+    fn object(&self, random: u64) -> CacheUrl {
+        CacheUrl::parse(&format!("http://probe.invalid/{random}"), Encode::AsSubmitted).expect("a valid URL")
+    }
+
+    async fn fetch(&self, _url: &CacheUrl) -> Result<Box<str>, Reason> {
+        // Miss, hit, and after the purge a miss.
+        let before = self.tried.fetch_add(1, Ordering::SeqCst);
+        Ok((before + 1).div_euclid(3).to_string().into())
+    }
+}
+
+/// The world as it is, with a prober.
+struct Probed(Arc<CountingProber>);
+
+impl Wrap for Probed {
+    fn store(&self, world: &World) -> Arc<dyn Store> {
+        Bare.store(world)
+    }
+
+    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
+        Bare.purger(world, node)
+    }
+
+    fn prober(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Prober>> {
+        Some(Arc::clone(&self.0) as Arc<dyn Prober>)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_proves_itself_at_the_start_and_whenever_it_was_away() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    let prober = Arc::new(CountingProber::default());
+    let server = world.start_with(&Probed(Arc::clone(&prober))).await;
+    server.purge(&["/1"]).await;
+    server.settled(&n).await;
+    assert_eq!(prober.tried.load(Ordering::SeqCst), 3);
+    let proof = server.board.standing(&n.id).expect("on the board").proof;
+    assert!(matches!(proof, Some((Proof::Proven, _))), "{proof:?}");
+
+    let mut away = 2;
+    world.cache(&n.id).follow(move |_| {
+        away -= i32::from(away > 0);
+        if away > 0 { Act::unreachable(Unreachable::Connect(Reason::new("refused"))) } else { Act::applied() }
+    });
+    server.purge(&["/2"]).await;
+    server.settled(&n).await;
+    // The proof follows what was open when it came back.
+    server.purge(&["/3"]).await;
+    server.settled(&n).await;
+    assert_eq!(prober.tried.load(Ordering::SeqCst), 6);
     server.stop().await;
 }

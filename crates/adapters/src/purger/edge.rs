@@ -14,6 +14,7 @@ use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
+use catharsis_core::target::CacheUrl;
 use catharsis_edge::protocol::{
     DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LogId,
     STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
@@ -270,12 +271,20 @@ impl Purger for EdgePurger {
         }
     }
 
+    async fn purge_probe(&self, _url: &CacheUrl) -> Option<Outcome> {
+        None
+    }
+
     async fn answers(&self) -> bool {
         match self.exchange(Method::GET, STATUS_PATH, Bytes::new()).await {
             Ok(_) | Err(Unreachable::Denied { .. } | Unreachable::Failed { .. }) => true,
-            Err(Unreachable::Connect(_) | Unreachable::Timeout | Unreachable::Closed | Unreachable::Protocol(_)) => {
-                false
-            }
+            Err(
+                Unreachable::Connect(_)
+                | Unreachable::Timeout
+                | Unreachable::Closed
+                | Unreachable::Protocol(_)
+                | Unreachable::Unproven(_),
+            ) => false,
         }
     }
 }

@@ -372,7 +372,10 @@ fn blames_request(why: &Unreachable, answered: usize, origin: Origin) -> bool {
     match why {
         Unreachable::Timeout => true,
         Unreachable::Closed | Unreachable::Protocol(_) => answered == 0 && origin == Origin::Fresh,
-        Unreachable::Connect(_) | Unreachable::Denied { .. } | Unreachable::Failed { .. } => false,
+        Unreachable::Connect(_)
+        | Unreachable::Denied { .. }
+        | Unreachable::Failed { .. }
+        | Unreachable::Unproven(_) => false,
     }
 }
 
@@ -414,7 +417,10 @@ pub(super) async fn probe<D: Dialect>(engine: &HttpEngine<D>) -> bool {
     outcomes.iter().any(|outcome| match outcome {
         Outcome::Applied | Outcome::Absent | Outcome::Refused(_) => true,
         Outcome::Unreachable(why) => match why {
-            Unreachable::Denied { .. } | Unreachable::Failed { .. } | Unreachable::Protocol(_) => true,
+            Unreachable::Denied { .. }
+            | Unreachable::Failed { .. }
+            | Unreachable::Protocol(_)
+            | Unreachable::Unproven(_) => true,
             Unreachable::Connect(_) | Unreachable::Timeout | Unreachable::Closed => false,
         },
     })

@@ -16,6 +16,7 @@ use catharsis_core::domain::{DomainName, DomainStatus};
 use catharsis_core::keys::KeyRules;
 use catharsis_core::limits::{PUSH_LANES_MAX, URLS_PER_CALL_MAX};
 use catharsis_core::quota::{PerKind, QuotaKind};
+use catharsis_core::target::HostName;
 use catharsis_core::task::AccountId;
 use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Tier, Topology};
 
@@ -44,6 +45,8 @@ pub struct Checked {
     pub admin: Option<CheckedAdmin>,
     /// The tokens of the edges that run here, in the order of the sections.
     pub edge_tokens: Vec<Option<Secret>>,
+    /// The host name of probe objects, where nodes are to prove themselves.
+    pub probe_host: Option<HostName>,
     /// The certificate of the API, if it is to have one.
     pub tls: Option<Arc<Tls>>,
 }
@@ -85,6 +88,8 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
     check_domains(&seed, &mut problems);
     let (topology, nodes) = check_nodes(&config.nodes, &mut problems);
     let admin = config.admin.as_ref().and_then(|section| super::admin::check(section, &mut problems));
+    let probe_host = config.probe.as_ref().map(|section| HostName::parse(&section.host));
+    let probe_host = probe_host.and_then(|host| problems.keep("[probe] host", host));
     let edge_tokens = config.edges.iter().map(|edge| check_edge(edge, &mut problems)).collect();
     match topology {
         Some(topology) if problems.0.is_empty() => Ok(Checked {
@@ -94,6 +99,7 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
             nodes,
             admin,
             edge_tokens,
+            probe_host,
             tls: tls.map(Arc::new),
         }),
         _ => Err(problems.0),
@@ -111,6 +117,9 @@ fn check_roles(config: &Config, problems: &mut Problems) {
     }
     if config.api.is_none() && !(config.accounts.is_empty() && config.nodes.is_empty()) {
         problems.add("[[account]] and [[node]] mean nothing without [api]");
+    }
+    if config.api.is_none() && config.probe.is_some() {
+        problems.add("[probe]: it proves nothing without [api]");
     }
     if config.api.is_none() && config.admin.is_some() {
         problems.add("[admin]: it manages nothing without [api]");

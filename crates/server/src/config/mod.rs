@@ -11,6 +11,7 @@ mod admin;
 mod api;
 mod checked;
 mod nodes;
+mod probe;
 mod push;
 mod units;
 mod webhooks;
@@ -25,6 +26,7 @@ pub use admin::{AdminSection, CheckedAdmin, RemoteName};
 pub use api::ApiSection;
 pub use checked::{Checked, CheckedNode};
 pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
+pub use probe::ProbeSection;
 pub use push::PushSection;
 pub use units::{Secret, Size, Span};
 pub use webhooks::WebhooksSection;
@@ -45,6 +47,8 @@ pub struct Config {
     /// How nodes are driven.
     #[serde(default)]
     pub relay: RelaySection,
+    /// How nodes prove that they purge. Absent: none does.
+    pub probe: Option<ProbeSection>,
     /// How prefetches are carried out.
     #[serde(default)]
     pub push: PushSection,

@@ -230,6 +230,8 @@ fn cache_node(report: &NodeReport) -> CacheNode {
         head: report.head.0,
         lag: report.head.distance_from(standing.settled),
         last_receipt_ms: standing.last_receipt.map(|at| at.0),
+        proof: standing.proof.as_ref().map(|(proof, _)| proof.to_string()),
+        proof_at_ms: standing.proof.as_ref().map(|(_, at)| at.0),
         trouble: standing.trouble.as_ref().map(|trouble| trouble.why.to_string()),
     }
 }

@@ -172,6 +172,7 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         admin: None,
         ops: OpsSection { listen: Some(ops) },
         relay: RelaySection::default(),
+        probe: None,
         push: PushSection::default(),
         limits: LimitsSection::default(),
         webhooks: Default::default(),

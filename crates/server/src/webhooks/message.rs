@@ -178,6 +178,7 @@ mod tests {
             membership: Membership::Member,
             last_receipt: None,
             trouble: None,
+            proof: None,
         };
         NodeReceipts {
             node: plans::node(name).into(),

@@ -16,6 +16,7 @@ mod limits;
 mod limits_exact;
 mod matrix;
 mod process;
+mod proof;
 mod push;
 mod recorder;
 mod samples;

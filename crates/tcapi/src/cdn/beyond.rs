@@ -152,6 +152,12 @@ pub struct CacheNode {
     /// When its last receipt came, milliseconds since 1970; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_receipt_ms: Option<u64>,
+    /// What came of its last proof that it purges; absent when none was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// When that was, milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof_at_ms: Option<u64>,
     /// Why it cannot be told now; absent while it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
