@@ -156,6 +156,11 @@ pub(crate) async fn nodes(options: Nodes, console: &mut Console) -> Result<(), E
     let heading = ["NODE", "AREA", "TIER", "KIND", "FENCE", "STATE", "CURSOR", "LAG", "LAST RECEIPT"];
     console.table(&heading, &answer.nodes.iter().map(node_row).collect::<Vec<_>>());
     for node in &answer.nodes {
+        let cannot = node.abilities.iter().filter(|(_, ability)| *ability == "none").map(|(scope, _)| scope.as_str());
+        let cannot: Vec<&str> = cannot.filter(|scope| *scope != "tag").collect();
+        if !cannot.is_empty() {
+            console.line(&format!("{}: refuses {}: this kind of cache cannot do it", node.node, cannot.join(", ")));
+        }
         if let Some(trouble) = &node.trouble {
             console.line(&format!("{}: {trouble}", node.node));
         }

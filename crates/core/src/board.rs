@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::abilities::Abilities;
 use crate::area::{Area, PerArea};
 use crate::clock::UnixMillis;
 use crate::invalidation::Seq;
@@ -32,6 +33,8 @@ pub struct Standing {
     pub trouble: Option<Trouble>,
     /// What came of its last proof, and when; `None` when none was tried.
     pub proof: Option<(Proof, UnixMillis)>,
+    /// What it can be told; `None` until its worker has begun.
+    pub abilities: Option<Abilities>,
 }
 
 /// Why a node cannot be told now.
@@ -76,6 +79,7 @@ impl Board {
                 last_receipt: cursor.and_then(|cursor| cursor.last_receipt),
                 trouble: None,
                 proof: None,
+                abilities: None,
             };
             (node.id.clone(), watch::Sender::new(standing))
         });
@@ -166,6 +170,10 @@ impl Board {
             let (since, attempts) = standing.trouble.as_ref().map_or((now, 0), |old| (old.since, old.attempts));
             standing.trouble = Some(Trouble { why, since, attempts: attempts.saturating_add(1) });
         });
+    }
+
+    pub(crate) fn declared(&self, node: &NodeId, abilities: Abilities) {
+        self.change(node, |standing| standing.abilities = Some(abilities));
     }
 
     pub(crate) fn proved(&self, node: &NodeId, proof: Proof, now: UnixMillis) {

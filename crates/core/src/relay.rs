@@ -141,6 +141,7 @@ impl Worker {
     }
 
     async fn follow(&self) -> Result<std::convert::Infallible, Stopped> {
+        self.relay.board.declared(&self.node.id, self.purger.abilities());
         self.prove().await?;
         let standing = self.relay.board.standing(&self.node.id);
         let (mut cursor, membership) =

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use catharsis_core::abilities::Abilities;
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::domain::DomainStatus;
@@ -210,6 +211,10 @@ pub(super) fn nodes(reports: &[NodeReport]) -> DescribeCacheNodesResponse {
     DescribeCacheNodesResponse { nodes: reports.iter().map(cache_node).collect() }
 }
 
+fn abilities(of: &Abilities) -> impl Iterator<Item = (String, String)> + use<> {
+    of.by_scope().into_iter().map(|(scope, ability)| (scope.to_owned(), ability.as_str().to_owned()))
+}
+
 fn cache_node(report: &NodeReport) -> CacheNode {
     let (node, standing) = (&report.node, &report.standing);
     let state = match (&standing.trouble, standing.membership) {
@@ -230,6 +235,7 @@ fn cache_node(report: &NodeReport) -> CacheNode {
         head: report.head.0,
         lag: report.head.distance_from(standing.settled),
         last_receipt_ms: standing.last_receipt.map(|at| at.0),
+        abilities: standing.abilities.iter().flat_map(abilities).collect(),
         proof: standing.proof.as_ref().map(|(proof, _)| proof.to_string()),
         proof_at_ms: standing.proof.as_ref().map(|(_, at)| at.0),
         trouble: standing.trouble.as_ref().map(|trouble| trouble.why.to_string()),

@@ -179,6 +179,7 @@ mod tests {
             last_receipt: None,
             trouble: None,
             proof: None,
+            abilities: None,
         };
         NodeReceipts {
             node: plans::node(name).into(),

@@ -60,6 +60,7 @@ async fn varnish_and_nginx_prove_that_they_purge() {
         let client = server.client();
         let node = proof(&client).await;
         assert_eq!((node.proof.as_deref(), node.state.as_str()), (Some("proven"), "ok"), "{kind}");
+        assert_eq!((node.abilities["tag"].as_str(), node.abilities["url"].is_empty()), ("none", false));
         let task = client.purge(&["http://inland.a.test/x"]).await;
         client.await_status(&task, TaskStatus::Done).await;
         let (_, metrics) = server.ops("/metrics").await;

@@ -3,6 +3,7 @@
 //! No official client knows them, and none is disturbed by them; they are signed like the others.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +153,10 @@ pub struct CacheNode {
     /// When its last receipt came, milliseconds since 1970; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_receipt_ms: Option<u64>,
+    /// What it can be told: `none`, `delete` or `delete, expire` for each of `url`, `prefix`, `host`,
+    /// `everything` and `tag`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub abilities: BTreeMap<String, String>,
     /// What came of its last proof that it purges; absent when none was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
