@@ -6,6 +6,7 @@
 mod add_cdn_domain;
 mod add_domain_parameters;
 mod beyond;
+mod cache_key;
 mod describe_domains;
 mod describe_purge_quota;
 mod describe_purge_tasks;
@@ -29,6 +30,7 @@ pub use beyond::{
     CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, DescribePurgeReceiptsRequest,
     DescribePurgeReceiptsResponse, NodeReceipt, RefusedItem,
 };
+pub use cache_key::{CacheKey, KeyQueryString, KeyScheme, KeySwitch, QueryAction};
 pub use describe_domains::{BriefDomain, DescribeDomainsRequest, DescribeDomainsResponse, DomainFilter};
 pub use describe_purge_quota::{DescribePurgeQuotaRequest, DescribePurgeQuotaResponse, Quota};
 pub use describe_purge_tasks::{DescribePurgeTasksRequest, DescribePurgeTasksResponse, PurgeTask};

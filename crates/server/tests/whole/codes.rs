@@ -329,6 +329,7 @@ async fn domain_that_cannot_be_added_is_refused_with_the_reason() {
         params
     };
     let backup = json!({ "Origins": ["192.0.2.1"], "OriginType": "ip", "BackupOrigins": ["10.0.0.1"], "BackupOriginType": "ip" });
+    let named = json!({ "Switch": "on", "Action": "includeCustom", "Value": "a b" });
     for (params, code) in [
         (add("www.acme.test", json!({})), "ResourceInUse.CdnHostExists"),
         (add("www.other.test", json!({})), "UnauthorizedOperation.CdnHostIsUsedByOther"),
@@ -346,6 +347,11 @@ async fn domain_that_cannot_be_added_is_refused_with_the_reason() {
         (add("a.test", json!({ "Origin": { "Origins": ["127.0.0.1:8080"], "OriginType": "ip" } })), PARAM_ERROR),
         (add("a.test", json!({ "Origin": { "Origins": ["169.254.169.254"], "OriginType": "ip" } })), PARAM_ERROR),
         (add("a.test", json!({ "Referer": { "Switch": "on" } })), PARAM_ERROR),
+        (add("a.test", json!({ "CacheKey": { "Cookie": { "Switch": "on" } } })), PARAM_ERROR),
+        (
+            add("a.test", json!({ "CacheKey": { "QueryString": named } })),
+            "InvalidParameter.CdnKeyRulesInvalidQueryStringValue",
+        ),
         (add("a.test", json!({ "Origin": "127.0.0.1" })), "InvalidParameter"),
     ] {
         let answer = world.call(&account.keys, Action::AddCdnDomain, params.clone()).await;

@@ -504,7 +504,7 @@ async fn parameter_that_is_not_acted_on_is_accepted_when_harmless_and_else_refus
         ("Https", json!({ "Switch": "off" }), json!({ "Switch": "on" })),
         ("IpFilter", json!({ "Switch": "off" }), json!({ "Switch": "on" })),
         ("ResponseHeaderCache", json!({ "Switch": "on" }), json!({ "Switch": "off" })),
-        ("CacheKey", json!({ "FullUrlCache": "on", "IgnoreCase": "off" }), json!({ "FullUrlCache": "off" })),
+        ("CacheKey", json!({ "FullUrlCache": "off", "IgnoreCase": "on" }), json!({ "IgnoreCase": "perhaps" })),
         ("Origin.BasePath", json!("/"), json!("/b")),
         ("Cache", json!({}), rules),
     ] {

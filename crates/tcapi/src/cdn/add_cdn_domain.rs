@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::add_domain_parameters::{names, take};
+use super::cache_key::RawCacheKey;
 use super::options::{DOMAIN_OPTIONS, RawOptions};
 use super::origin::{RawOrigin, is_domain};
-use super::{Action, CallOptions, OriginConfig, Request, ServiceType, TaskArea, param_error, word};
+use super::{Action, CacheKey, CallOptions, OriginConfig, Request, ServiceType, TaskArea, param_error, word};
 use crate::code::{ErrorCode, WireError};
 use crate::limits::MAX_DOMAIN;
 use crate::params::Params;
@@ -96,6 +97,9 @@ pub struct AddCdnDomainRequest<'a> {
     pub project_id: u64,
     /// Where it is served; `mainland` when absent.
     pub area: TaskArea,
+    /// Which URLs its caches take for the same one; `None`: those that are equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_key: Option<CacheKey<'a>>,
     /// Beyond the contract; only `DryRun`.
     #[serde(flatten)]
     pub options: CallOptions<'a>,
@@ -113,6 +117,7 @@ impl<'a> Request<'a> for AddCdnDomainRequest<'a> {
         let service_type = params.required_text("ServiceType")?;
         let mut origin = params.required_object("Origin")?;
         origin.only(&names("Origin.").collect::<Vec<_>>())?;
+        let cache_key = params.object("CacheKey")?.map(|mut key| RawCacheKey::take(&mut key)).transpose()?;
         let (project_id, area) = (params.int("ProjectId")?, params.text("Area")?);
         let options = RawOptions::take(&mut params)?;
         let mut unacted = take(&mut origin, "Origin.")?;
@@ -126,6 +131,7 @@ impl<'a> Request<'a> for AddCdnDomainRequest<'a> {
             origin: origin.check()?,
             project_id: self::project_id(project_id.unwrap_or(0))?,
             area: area.map_or(Ok(TaskArea::Mainland), |text| word("Area", &text))?,
+            cache_key: cache_key.map(RawCacheKey::check).transpose()?,
             options: options.check()?,
         })
     }
@@ -225,10 +231,6 @@ mod tests {
             ("Origin.PathRules", json!([])),
             ("Origin.BasePath", json!("/")),
             ("Origin.CosPrivateAccess", json!("off")),
-            (
-                "CacheKey",
-                json!({"FullUrlCache": "on", "IgnoreCase": "off", "QueryString": {"Switch": "on", "Action": "includeAll"}, "KeyRules": [], "Cookie": {"Switch": "off"}}),
-            ),
         ] {
             assert_eq!(refusal(&with(name, &value)), None, "{name}");
         }
@@ -239,11 +241,6 @@ mod tests {
             ("Origin.PathRules", json!([{"Path": "/a"}])),
             ("Origin.BasePath", json!("/b")),
             ("Origin.OriginCompany", json!("aws_s3")),
-            ("CacheKey", json!({"FullUrlCache": "off"})),
-            ("CacheKey", json!({"IgnoreCase": "on"})),
-            ("CacheKey", json!({"QueryString": {"Switch": "on", "Action": "excludeAll"}})),
-            ("CacheKey", json!({"KeyRules": [{"RuleType": "file"}]})),
-            ("CacheKey", json!({"Header": {"Switch": "on"}})),
         ] {
             let error = refusal(&with(name, &value)).expect(name);
             assert!(error.code == ErrorCode::CdnParamError && error.message.contains(name), "{error}");

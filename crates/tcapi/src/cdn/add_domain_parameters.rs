@@ -156,12 +156,7 @@ pub const ADD_DOMAIN_PARAMETERS: &[AddDomainParameter] = &[
     off("RequestHeader", "no headers are added to requests", "不支持自定义请求头"),
     off("ResponseHeader", "no headers are added to answers", "不支持自定义响应头"),
     off("DownstreamCapping", "the speed of downloads is not limited", "不支持下载限速"),
-    default(
-        "CacheKey",
-        Kind::Object,
-        "the whole URL, case and query included, is the cache key (`FullUrlCache` `on`, `IgnoreCase` `off`)",
-        "缓存键是完整的 URL，区分大小写并包含查询串（`FullUrlCache` 为 `on`，`IgnoreCase` 为 `off`）",
-    ),
+    acted("CacheKey", Kind::Object),
     on("ResponseHeaderCache", "the origin's headers are kept with a copy", "源站响应头随缓存一并保存"),
     off("VideoSeek", "media are served as they are", "媒体文件按原样提供"),
     refused(
@@ -302,26 +297,7 @@ fn is_default(name: &str, value: &Param<'_>) -> bool {
     match (name, value) {
         ("Origin.CosPrivateAccess", Param::Str(text)) => matches!(text.as_ref(), "" | "off"),
         ("Origin.BasePath", Param::Str(text)) => matches!(text.as_ref(), "" | "/"),
-        ("CacheKey", Param::Object(members)) => members.iter().all(|(name, value)| key_member_is_default(name, value)),
         (_, value) => is_empty(value),
-    }
-}
-
-/// A member of `CacheKey` that leaves the whole URL, and nothing else, as the key.
-fn key_member_is_default(name: &str, value: &Param<'_>) -> bool {
-    if is_empty(value) {
-        return true;
-    }
-    match (name, value) {
-        ("FullUrlCache", Param::Str(word)) => word == "on",
-        ("IgnoreCase", Param::Str(word)) => word == "off",
-        ("QueryString", Param::Object(query)) => {
-            text(query, "Switch") != Some("on")
-                || (matches!(text(query, "Action"), None | Some("includeAll"))
-                    && matches!(text(query, "Reorder"), None | Some("off" | "")))
-        }
-        ("Cookie" | "Header" | "CacheTag" | "Scheme", Param::Object(part)) => text(part, "Switch") != Some("on"),
-        _ => false,
     }
 }
 

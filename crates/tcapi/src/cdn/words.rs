@@ -34,7 +34,9 @@ macro_rules! words {
     };
 }
 
-/// An enumeration of the contract's lower-case words.
+pub(super) use words;
+
+/// An enumeration of the contract's words.
 pub(super) trait Word: Copy + 'static {
     fn all() -> &'static [Self];
     fn word(self) -> &'static str;

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use catharsis_tcapi::cdn::{
-    Action, AddCdnDomainRequest, BackupOrigin, CallOptions, DescribeDomainsRequest, DescribePurgeQuotaRequest,
-    DescribePurgeTasksRequest, DomainFilter, DomainFilterName, FlushType, HttpHeader, Keyword, Layer, OriginAddress,
-    OriginConfig, OriginType, PullProtocol, PurgeArea, PurgePathCacheRequest, PurgeUrlsCacheRequest,
-    PushUrlsCacheRequest, Request, ServiceType, Span, TaskArea, TaskFilter,
+    Action, AddCdnDomainRequest, BackupOrigin, CacheKey, CallOptions, DescribeDomainsRequest,
+    DescribePurgeQuotaRequest, DescribePurgeTasksRequest, DomainFilter, DomainFilterName, FlushType, HttpHeader,
+    KeyQueryString, KeyScheme, KeySwitch, Keyword, Layer, OriginAddress, OriginConfig, OriginType, PullProtocol,
+    PurgeArea, PurgePathCacheRequest, PurgeUrlsCacheRequest, PushUrlsCacheRequest, QueryAction, Request, ServiceType,
+    Span, TaskArea, TaskFilter,
 };
 use catharsis_tcapi::{Call, WireError};
 
@@ -79,6 +80,18 @@ fn add() -> AddCdnDomainRequest<'static> {
         },
         project_id: 0,
         area: TaskArea::Global,
+        // `{"FullUrlCache": "on", "KeyRules": []}`: it says what is so anyway.
+        cache_key: Some(CacheKey {
+            full_url_cache: KeySwitch::On,
+            ignore_case: KeySwitch::Off,
+            query_string: KeyQueryString {
+                switch: KeySwitch::Off,
+                reorder: KeySwitch::Off,
+                action: QueryAction::IncludeAll,
+                value: "".into(),
+            },
+            scheme: KeyScheme { switch: KeySwitch::Off },
+        }),
         options: CallOptions::default(),
     }
 }

@@ -202,6 +202,7 @@ fn domain_actions_survive_every_form() {
             },
             project_id: 7,
             area: TaskArea::Overseas,
+            cache_key: None,
             options: tried(),
         }
     );

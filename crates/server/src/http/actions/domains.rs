@@ -2,7 +2,7 @@
 
 use catharsis_core::account::AccountState;
 use catharsis_core::domain::{DomainName, DomainStatus};
-use catharsis_core::keys::KeyRules;
+use catharsis_core::keys::{InvalidParams, KeyRules, ParamNames, PathCase, QueryOrder, QueryRule, SchemeRule};
 use catharsis_core::service::Rehearsal;
 use catharsis_core::target::HostName;
 use catharsis_edge::protocol::{LocalAddress, LocalOrigins};
@@ -12,9 +12,9 @@ use catharsis_registry::error::StateProblem;
 use catharsis_registry::record::OriginRecord;
 use catharsis_registry::snapshot::DomainEntry;
 use catharsis_tcapi::cdn::{
-    AddCdnDomainRequest, CallOptions, DeleteCdnDomainRequest, DescribeDomainsRequest, DescribeDomainsResponse,
-    DomainFilter, DomainFilterName, DryRun, OriginAddress, OriginHost, Request, StartCdnDomainRequest,
-    StopCdnDomainRequest,
+    AddCdnDomainRequest, CacheKey, CallOptions, DeleteCdnDomainRequest, DescribeDomainsRequest,
+    DescribeDomainsResponse, DomainFilter, DomainFilterName, DryRun, KeySwitch, OriginAddress, OriginHost, QueryAction,
+    Request, StartCdnDomainRequest, StopCdnDomainRequest,
 };
 use catharsis_tcapi::code::{ErrorCode, WireError};
 use catharsis_tcapi::params::Params;
@@ -56,7 +56,7 @@ pub(super) async fn add(parts: &Parts, call: &Checked, params: Params<'_>) -> An
             server_name: request.origin.server_name.as_deref().map(str::to_owned),
             pull_protocol: request.origin.pull_protocol.as_str().to_owned(),
         }),
-        keys: KeyRules::default(),
+        keys: request.cache_key.as_ref().map(key_rules).transpose()?.unwrap_or_default(),
     };
     if request.options.dry_run == DryRun::On {
         let checked = parts.registry.check_domain(&new).map_err(|error| registry(&error, call.action));
@@ -65,6 +65,28 @@ pub(super) async fn add(parts: &Parts, call: &Checked, params: Params<'_>) -> An
     parts.registry.create_domain(&new).await.map_err(|error| registry(&error, call.action))?;
     info!(request_id = %call.id, account = %call.caller.account, domain = %name, "domain added");
     ok(call.id, &Changed {})
+}
+
+/// The contract's `CacheKey` as rules of ours.
+fn key_rules(key: &CacheKey<'_>) -> Result<KeyRules, WireError> {
+    let query = &key.query_string;
+    let names = || {
+        let wrong = |why: InvalidParams| WireError::new(ErrorCode::CdnKeyRulesInvalidQueryStringValue, why.to_string());
+        ParamNames::new(query.names()).map_err(wrong)
+    };
+    let is_on = |switch: KeySwitch| switch == KeySwitch::On;
+    Ok(KeyRules {
+        query: match (query.switch, query.action, key.full_url_cache) {
+            (KeySwitch::On, QueryAction::IncludeAll, _) | (KeySwitch::Off, _, KeySwitch::On) => QueryRule::Keep,
+            (KeySwitch::On, QueryAction::ExcludeAll, _) | (KeySwitch::Off, _, KeySwitch::Off) => QueryRule::Drop,
+            (KeySwitch::On, QueryAction::IncludeCustom, _) => QueryRule::KeepOnly(names()?),
+            (KeySwitch::On, QueryAction::ExcludeCustom, _) => QueryRule::DropNamed(names()?),
+        },
+        order: if is_on(query.switch) && is_on(query.reorder) { QueryOrder::Sorted } else { QueryOrder::AsSent },
+        case: if is_on(key.ignore_case) { PathCase::Insensitive } else { PathCase::Sensitive },
+        scheme: if is_on(key.scheme.switch) { SchemeRule::Separate } else { SchemeRule::Shared },
+        ..KeyRules::default()
+    })
 }
 
 /// Refuses an origin that every edge would look for on its own machine or link: what answers there is nobody's
@@ -210,9 +232,9 @@ fn keeps(filter: &DomainFilter<'_>, entry: &DomainEntry, status: DomainStatus) -
         DomainFilterName::Status => same(answers::domain_status(status).as_str()),
         DomainFilterName::ServiceType => same(&entry.record.service_type),
         DomainFilterName::ProjectId => same(&entry.record.project_id.to_string()),
-        // All origins are the customer's own, the whole URL is the key, TLS ends before the edge, there are no tags.
+        // All origins are the customer's own, TLS ends before the edge, there are no tags.
         DomainFilterName::DomainType => same("cname"),
-        DomainFilterName::FullUrlCache => same("on"),
+        DomainFilterName::FullUrlCache => same(if entry.keys.query == QueryRule::Keep { "on" } else { "off" }),
         DomainFilterName::Https => same("off"),
         DomainFilterName::OriginPullProtocol => same(origin.map_or("http", |it| it.pull_protocol.as_str())),
         DomainFilterName::TagKey => false,
