@@ -76,6 +76,8 @@ pub enum Unreachable {
         /// The HTTP status.
         status: u16,
     },
+    /// Its agent answered that it could not do it, and why: a file that cannot be removed.
+    Reported(Reason),
     /// What it answered is not the protocol.
     Protocol(Reason),
     /// It failed its proof: what it says about purges is not so.
@@ -92,6 +94,7 @@ impl std::fmt::Display for Unreachable {
                 write!(f, "the node answered {status}: let the relay's address purge there")
             }
             Self::Failed { status } => write!(f, "the node failed with {status}"),
+            Self::Reported(reason) => write!(f, "the node could not do it: {}", reason.as_str()),
             Self::Protocol(reason) => write!(f, "not the expected protocol: {}", reason.as_str()),
             Self::Unproven(failed) => write!(f, "its proof {}", Proof::Failed(*failed)),
         }

@@ -6,15 +6,15 @@
 //! Invariant: what [`EdgeConfig::check`] accepts can be started, as far as that can be told without
 //! opening a socket.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use catharsis_core::target::HostName;
-use subtle::ConstantTimeEq;
-
+use crate::control::{self, OpenControl};
 use crate::protocol::LocalOrigins;
+use catharsis_core::target::HostName;
+
+pub use crate::secret::Secret;
 
 /// Memory for cached objects, default: 256 MiB.
 pub const MEMORY_BYTES: u64 = 256 << 20;
@@ -28,30 +28,6 @@ pub const MARKS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zer
 
 /// Client connections at a time, default. Each costs a file descriptor and some 20 KB.
 pub const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-
-/// A secret text. It is compared in constant time and never printed.
-#[derive(Clone)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// Takes a secret.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// Whether `other` is the secret. The time taken tells its length at most.
-    #[must_use]
-    pub fn matches(&self, other: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(other).into()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// Which hosts a route is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,12 +106,9 @@ pub enum ConfigError {
     /// Two routes for the same hosts.
     #[error("two routes are for the same hosts")]
     RouteTwice,
-    /// Control without a token on an address that others can reach.
-    #[error("the control listener needs a token unless it is on a loopback address")]
-    OpenControl,
-    /// An empty token.
-    #[error("the control token is empty")]
-    EmptyToken,
+    /// Anyone could purge.
+    #[error(transparent)]
+    Control(#[from] OpenControl),
     /// The largest object takes more than half of the memory.
     #[error("the largest object is 1 byte to half of the memory")]
     ObjectTooLarge,
@@ -174,12 +147,7 @@ impl EdgeConfig {
         if self.routes.iter().enumerate().any(twice) {
             return Err(ConfigError::RouteTwice);
         }
-        if self.control_token.is_none() && !self.control.ip().is_loopback() {
-            return Err(ConfigError::OpenControl);
-        }
-        if self.control_token.as_ref().is_some_and(|it| it.0.is_empty()) {
-            return Err(ConfigError::EmptyToken);
-        }
+        control::check(self.control, self.control_token.as_ref())?;
         let object = self.object_bytes_max as u64;
         if object == 0 || object > self.memory_bytes / 2 {
             return Err(ConfigError::ObjectTooLarge);
@@ -206,8 +174,8 @@ mod tests {
         type Change = fn(&mut EdgeConfig);
         let cases: [(Change, ConfigError); 4] = [
             (|it| it.routes.push(it.routes[0].clone()), ConfigError::RouteTwice),
-            (|it| it.control = "0.0.0.0:1".parse().unwrap(), ConfigError::OpenControl),
-            (|it| it.control_token = Some(Secret::new("")), ConfigError::EmptyToken),
+            (|it| it.control = "0.0.0.0:1".parse().unwrap(), ConfigError::Control(OpenControl::NoToken)),
+            (|it| it.control_token = Some(Secret::new("")), ConfigError::Control(OpenControl::EmptyToken)),
             (|it| it.memory_bytes = 100, ConfigError::ObjectTooLarge),
         ];
         for (change, expect) in cases {
@@ -215,12 +183,5 @@ mod tests {
             change(&mut config);
             assert_eq!(config.check(), Err(expect));
         }
-    }
-
-    #[test]
-    fn secret_is_not_printed() {
-        let secret = Secret::new("hunter2");
-        assert!(!format!("{secret:?}").contains("hunter2"));
-        assert!(secret.matches(b"hunter2") && !secret.matches(b"hunter3"));
     }
 }

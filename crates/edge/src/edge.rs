@@ -29,6 +29,7 @@ use crate::control::Control;
 use crate::fence::Fence;
 use crate::key::Hasher;
 use crate::lock::FencedLock;
+use crate::orders::EdgeOrders;
 use crate::protocol::ORIGINS_MAX;
 use crate::proxy::{EdgeProxy, Keys};
 use crate::routes::Routes;
@@ -150,7 +151,7 @@ impl Drop for RunningEdge {
 struct Parts {
     store: &'static Store,
     proxy: Arc<HttpProxy<EdgeProxy>>,
-    control: Arc<Control>,
+    control: Arc<Control<EdgeOrders>>,
     connections_max: usize,
     grace: Duration,
 }
@@ -170,18 +171,11 @@ impl Parts {
         let keys = Keys { rules: Arc::clone(&rules), hasher: hasher.clone() };
         let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, keys);
         let proxy = http_proxy(&conf, proxy);
+        let orders = EdgeOrders { fence, store, routes, rules, hasher, changing: Mutex::new(()) };
         Self {
             store,
             proxy: Arc::new(proxy),
-            control: Arc::new(Control {
-                fence,
-                store,
-                routes,
-                rules,
-                hasher,
-                token: config.control_token.clone(),
-                changing: Mutex::new(()),
-            }),
+            control: Arc::new(Control::new(orders, config.control_token.clone())),
             connections_max: config.connections_max.get(),
             grace: config.stop_grace,
         }

@@ -10,16 +10,17 @@
 //! Invariant: once the control listener has answered an invalidation, no request that starts
 //! afterwards gets a copy whose fetch from the origin began before it ([`fence`]).
 //!
-//! Without the feature `proxy` only [`protocol`] is compiled, for those who speak to an edge.
+//! Without the feature `proxy` only [`protocol`] is compiled, for those who speak to an edge; with the
+//! feature `control` also its listener ([`control`]), for agents, which are told in the same words.
 
 pub mod protocol;
 
-#[cfg(feature = "proxy")]
+#[cfg(feature = "control")]
 mod accept;
 #[cfg(feature = "proxy")]
 pub mod config;
-#[cfg(feature = "proxy")]
-mod control;
+#[cfg(feature = "control")]
+pub mod control;
 #[cfg(feature = "proxy")]
 mod edge;
 #[cfg(feature = "proxy")]
@@ -34,6 +35,8 @@ mod held;
 mod key;
 #[cfg(feature = "proxy")]
 mod lock;
+#[cfg(feature = "proxy")]
+mod orders;
 #[cfg(all(test, feature = "proxy"))]
 mod planted_fault;
 #[cfg(feature = "proxy")]
@@ -42,6 +45,8 @@ mod proxy;
 mod routes;
 #[cfg(feature = "proxy")]
 mod rules;
+#[cfg(feature = "control")]
+mod secret;
 #[cfg(feature = "proxy")]
 mod site;
 #[cfg(feature = "proxy")]

@@ -1,4 +1,4 @@
-//! The control protocol between a relay and an edge: JSON over HTTP/1.1, version 1.
+//! The control protocol between a relay and an edge or an agent: JSON over HTTP/1.1, version 1.
 //!
 //! What this is: the types on the wire, their bounds, and their conversions from and to the nouns
 //! of `catharsis-core`. `POST /v1/invalidations` takes an [`InvalidationsRequest`] and answers an
@@ -19,7 +19,7 @@ mod rules;
 
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::limits::URL_BYTES_MAX;
-use catharsis_core::receipt::Outcome;
+use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
 use catharsis_core::target::{Mode, Scheme, Target};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub use domains::{
     OriginScheme, OriginServer, ServedDomain, ServedName, Serving, WEIGHT_MAX,
 };
 pub use local::{LocalAddress, LocalOrigins};
-pub use names::{KeyHost, KeyPath, LogId, WireSeq};
+pub use names::{KeyHost, KeyPath, LogId, WireReason, WireSeq};
 pub use rules::{DomainRules, WireRules, WireScheme};
 
 /// Path of the invalidation call.
@@ -357,7 +357,7 @@ impl InvalidationsRequest {
 }
 
 /// What became of one invalidation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WireOutcome {
     /// A copy, or a fetch under way, was there and is no longer used. Of a directory it is not known
@@ -365,6 +365,11 @@ pub enum WireOutcome {
     Applied,
     /// There was none.
     Absent,
+    /// This kind of cache cannot do it, now or later. Of an agent only: an edge can do all.
+    Unsupported,
+    /// It was not carried out, or in part only; it is to be sent again. Of an agent only: an edge
+    /// refuses whole orders.
+    Failed(WireReason),
 }
 
 impl From<WireOutcome> for Outcome {
@@ -372,6 +377,8 @@ impl From<WireOutcome> for Outcome {
         match outcome {
             WireOutcome::Applied => Self::Applied,
             WireOutcome::Absent => Self::Absent,
+            WireOutcome::Unsupported => Self::Refused(Refusal::Unsupported),
+            WireOutcome::Failed(why) => Self::Unreachable(Unreachable::Reported(Reason::new(why.as_str()))),
         }
     }
 }
@@ -438,6 +445,20 @@ mod tests {
             ),
         );
         check(r#"{"log":"a","upto":0,"invalidations":[]}"#, Some(r#"{"log":"a","upto":0,"invalidations":[]}"#));
+    }
+
+    #[test]
+    fn failure_of_an_agent_keeps_its_reason_and_is_harmless() {
+        let told = r#"["applied","absent","unsupported",{"failed":"a\r\nb"}]"#;
+        let outcomes: Vec<WireOutcome> = serde_json::from_str(told).unwrap();
+        let why = Reason::new("a  b");
+        let expect = [
+            Outcome::Applied,
+            Outcome::Absent,
+            Outcome::Refused(Refusal::Unsupported),
+            Outcome::Unreachable(Unreachable::Reported(why)),
+        ];
+        assert_eq!(outcomes.into_iter().map(Outcome::from).collect::<Vec<_>>(), expect);
     }
 
     #[test]

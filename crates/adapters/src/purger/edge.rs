@@ -1,8 +1,10 @@
-//! The built-in edge, over its control protocol (`catharsis_edge::protocol`).
+//! The built-in edge, over its control protocol (`catharsis_edge::protocol`), and agents, which speak it
+//! too.
 //!
 //! What this is: a batch, or a table of domains, as one JSON request over a kept HTTP/1.1
-//! connection, authorised by a bearer token. What this is not: a fence; an edge that has answered refuses by itself whatever
-//! it began to fetch before.
+//! connection, authorised by a bearer token. What this is not: a fence; an edge that has answered
+//! refuses by itself whatever it began to fetch before, and for a cache with an agent the relay
+//! repeats.
 //!
 //! Invariant: an answer that does not speak of each invalidation sent is no answer.
 
@@ -34,12 +36,13 @@ const REQUEST_MAX: usize = 512;
 /// Bytes of an answer: an outcome takes about ten.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Tells one edge.
+/// Tells one edge, or one agent.
 #[derive(Debug)]
 pub struct EdgePurger {
     address: NodeAddress,
     limits: HttpLimits,
     log: LogId,
+    abilities: Abilities,
     /// Marked as sensitive: it is not shown by `Debug`. Absent for an edge that asks for none.
     token: Option<HeaderValue>,
     host: HeaderValue,
@@ -59,6 +62,14 @@ pub enum EdgePurgerError {
 }
 
 impl EdgePurger {
+    const OF_AN_EDGE: Abilities = Abilities {
+        url: Ability::DeleteOrExpire,
+        prefix: Ability::DeleteOrExpire,
+        host: Ability::DeleteOrExpire,
+        everything: Ability::DeleteOrExpire,
+        tag: Ability::Missing,
+    };
+
     /// A purger of the edge whose control listener is at this address. `log` names the log whose
     /// positions it is told. Connects when first used.
     ///
@@ -78,8 +89,15 @@ impl EdgePurger {
             limits,
             log: LogId::new(log).map_err(|_| EdgePurgerError::Log)?,
             token,
+            abilities: Self::OF_AN_EDGE,
             idle: Mutex::new(None),
         })
+    }
+
+    /// The same for an agent, whose cache can do this.
+    #[must_use]
+    pub fn for_agent(self, abilities: Abilities) -> Self {
+        Self { abilities, ..self }
     }
 
     /// Has the edge serve these domains, all of them and no others. Repeated, it changes nothing.
@@ -195,7 +213,7 @@ impl EdgePurger {
         }
         // For a person: the engine's outcome has room for the status only.
         let text = Reason::new(&String::from_utf8_lossy(&bytes));
-        tracing::warn!(edge = %self.address, status = status.as_u16(), answer = text.as_str(), "an edge refused an order");
+        tracing::warn!(edge = %self.address, status = status.as_u16(), answer = text.as_str(), "an edge or agent refused an order");
         Err(refused(status.as_u16()))
     }
 
@@ -242,13 +260,7 @@ fn bearer(token: &str) -> Result<HeaderValue, EdgePurgerError> {
 #[async_trait]
 impl Purger for EdgePurger {
     fn abilities(&self) -> Abilities {
-        Abilities {
-            url: Ability::DeleteOrExpire,
-            prefix: Ability::DeleteOrExpire,
-            host: Ability::DeleteOrExpire,
-            everything: Ability::DeleteOrExpire,
-            tag: Ability::Missing,
-        }
+        self.abilities
     }
 
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
@@ -277,7 +289,7 @@ impl Purger for EdgePurger {
 
     async fn answers(&self) -> bool {
         match self.exchange(Method::GET, STATUS_PATH, Bytes::new()).await {
-            Ok(_) | Err(Unreachable::Denied { .. } | Unreachable::Failed { .. }) => true,
+            Ok(_) | Err(Unreachable::Denied { .. } | Unreachable::Failed { .. } | Unreachable::Reported(_)) => true,
             Err(
                 Unreachable::Connect(_)
                 | Unreachable::Timeout

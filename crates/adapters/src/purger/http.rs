@@ -375,6 +375,7 @@ fn blames_request(why: &Unreachable, answered: usize, origin: Origin) -> bool {
         Unreachable::Connect(_)
         | Unreachable::Denied { .. }
         | Unreachable::Failed { .. }
+        | Unreachable::Reported(_)
         | Unreachable::Unproven(_) => false,
     }
 }
@@ -419,6 +420,7 @@ pub(super) async fn probe<D: Dialect>(engine: &HttpEngine<D>) -> bool {
         Outcome::Unreachable(why) => match why {
             Unreachable::Denied { .. }
             | Unreachable::Failed { .. }
+            | Unreachable::Reported(_)
             | Unreachable::Protocol(_)
             | Unreachable::Unproven(_) => true,
             Unreachable::Connect(_) | Unreachable::Timeout | Unreachable::Closed => false,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::URL_BYTES_MAX;
+use catharsis_core::receipt::Reason;
 use catharsis_core::target::HostName;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,32 @@ impl From<LogId> for String {
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Why an invalidation was not carried out, for a person: printable, at most
+/// `catharsis_core::limits::REASON_BYTES_MAX` bytes; what comes longer is cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct WireReason(Box<str>);
+
+impl WireReason {
+    /// The text.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for WireReason {
+    fn from(text: String) -> Self {
+        Self(Reason::new(&text).as_str().into())
+    }
+}
+
+impl From<WireReason> for String {
+    fn from(reason: WireReason) -> Self {
+        reason.0.into()
     }
 }
 
