@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 use crate::invalidation::Invalidation;
-use crate::target::{CachePrefix, CacheUrl, HostName, Mode, Target, prefix_covers};
+use crate::target::{CachePrefix, CacheUrl, HostName, Mode, Scheme, Target, prefix_covers};
 
 /// A batch without repetitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Coalesced {
     pub stands_for: Vec<usize>,
 }
 
-/// Merges invalidations of one target, and drops those of URLs at or below a directory that is
-/// purged later. `Delete` stands for `Expire` too, never the other way round.
+/// Merges invalidations of one target, and drops those of URLs at or below a directory of the same scheme
+/// that is purged later. `Delete` stands for `Expire` too, never the other way round.
 ///
 /// So a directory may stand for URLs: a node that refuses it must be told of those by themselves.
 #[must_use]
@@ -91,11 +91,12 @@ type Ordered<'a> = (String, Named<'a>, usize);
 
 /// The URLs among `sent` for which a directory among them stands, each with that directory.
 fn covered(batch: &[Invalidation], sent: &[usize]) -> Vec<(usize, usize)> {
-    let mut hosts: HashMap<(&HostName, Option<u16>), Vec<Ordered<'_>>> = HashMap::new();
+    // By scheme too: where the rules of a domain tell schemes apart, a directory of one leaves the other.
+    let mut hosts: HashMap<(Scheme, &HostName, Option<u16>), Vec<Ordered<'_>>> = HashMap::new();
     let own = || sent.iter().enumerate().filter(|(at, representative)| at == *representative).map(|(at, _)| at);
     for at in own() {
         if let Target::Prefix(it) = batch[at].target.as_ref() {
-            let host = hosts.entry((it.host(), it.port())).or_default();
+            let host = hosts.entry((it.scheme(), it.host(), it.port())).or_default();
             host.push((it.encoded_path().into_owned(), Named::Directory(it), at));
         }
     }
@@ -105,7 +106,7 @@ fn covered(batch: &[Invalidation], sent: &[usize]) -> Vec<(usize, usize)> {
     }
     for at in own() {
         if let Target::Url(it) = batch[at].target.as_ref()
-            && let Some(host) = hosts.get_mut(&(it.host(), it.port()))
+            && let Some(host) = hosts.get_mut(&(it.scheme(), it.host(), it.port()))
         {
             host.push((it.encoded_path().into_owned(), Named::Url(it), at));
         }
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn directory_stands_for_earlier_urls_below_it_only() {
         use Mode::{Delete, Expire};
-        let (below, beside) = (url("https://a.test/img/x?q"), url("http://a.test/img2"));
+        let (below, beside) = (url("http://a.test/img/x?q"), url("http://a.test/img2"));
         let directory = prefix("http://a.test/img");
         assert_eq!(sent(&[(below.clone(), Delete), (beside, Delete), (directory.clone(), Delete)]), [1, 2]);
         assert_eq!(sent(&[(below.clone(), Expire), (directory.clone(), Delete)]), [1]);
@@ -186,7 +187,8 @@ mod tests {
         assert_eq!(sent(&[(below.clone(), Delete), (directory.clone(), Expire)]), [0, 1], "weaker");
         assert_eq!(sent(&[(directory.clone(), Delete), (below, Delete)]), [0, 1], "before it");
         assert_eq!(sent(&[(url("http://a.test:8080/img"), Delete), (directory.clone(), Delete)]), [0, 1]);
-        assert_eq!(sent(&[(url("http://b.test/img"), Delete), (directory, Delete)]), [0, 1]);
+        assert_eq!(sent(&[(url("http://b.test/img"), Delete), (directory.clone(), Delete)]), [0, 1]);
+        assert_eq!(sent(&[(url("https://a.test/img/x"), Delete), (directory, Delete)]), [0, 1], "another scheme");
     }
 
     #[test]
