@@ -10,6 +10,7 @@ use crate::clock::UnixMillis;
 use crate::invalidation::Seq;
 use crate::limits::REASON_BYTES_MAX;
 use crate::proof::{Failed, Proof};
+use crate::retry::Liveness;
 use crate::topology::{FenceStrength, NodeId};
 
 /// What became of one invalidation at one node.
@@ -82,6 +83,24 @@ pub enum Unreachable {
     Protocol(Reason),
     /// It failed its proof: what it says about purges is not so.
     Unproven(Failed),
+    /// It answers, but can take no more of this kind now: the purge waits until it can.
+    Busy(Reason),
+}
+
+impl Unreachable {
+    /// Whether the node spoke at all.
+    #[must_use]
+    pub const fn liveness(&self) -> Liveness {
+        match self {
+            Self::Connect(_) | Self::Timeout | Self::Closed => Liveness::Silent,
+            Self::Denied { .. }
+            | Self::Failed { .. }
+            | Self::Reported(_)
+            | Self::Protocol(_)
+            | Self::Unproven(_)
+            | Self::Busy(_) => Liveness::Answers,
+        }
+    }
 }
 
 impl std::fmt::Display for Unreachable {
@@ -97,6 +116,7 @@ impl std::fmt::Display for Unreachable {
             Self::Reported(reason) => write!(f, "the node could not do it: {}", reason.as_str()),
             Self::Protocol(reason) => write!(f, "not the expected protocol: {}", reason.as_str()),
             Self::Unproven(failed) => write!(f, "its proof {}", Proof::Failed(*failed)),
+            Self::Busy(reason) => write!(f, "the node can take no more now: {}", reason.as_str()),
         }
     }
 }

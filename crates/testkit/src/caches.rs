@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// How long a cache may take to listen: varnishd compiles its configuration with a C compiler.
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// What the secret file of a Varnish holds, which is not secret here.
+pub const VARNISH_SECRET: &[u8] = b"of no worth\n";
+
 /// Who may purge a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relay {
@@ -42,6 +45,8 @@ pub struct RealCache {
     pub traffic: SocketAddr,
     /// Where purges come in.
     pub purge: SocketAddr,
+    /// Varnish's management port; its secret is [`VARNISH_SECRET`].
+    pub management: Option<SocketAddr>,
     process: Child,
     directory: TempDir,
 }
@@ -52,6 +57,15 @@ impl RealCache {
     /// # Panics
     /// When it cannot be started.
     pub async fn varnish(origin: SocketAddr, relay: Relay) -> Self {
+        Self::varnish_with(&Self::varnish_vcl(origin, relay)).await
+    }
+
+    /// The sample configuration of Varnish, with the sample rules for keys.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn varnish_vcl(origin: SocketAddr, relay: Relay) -> String {
         let vcl = sample(
             "varnish.vcl",
             &[
@@ -60,29 +74,51 @@ impl RealCache {
                 ("@RELAY_HOST@", relay.address()),
             ],
         );
-        Self::varnish_with(&vcl).await
+        let rules = "# include \"./varnish-keys.vcl\";";
+        assert!(vcl.contains(rules), "varnish.vcl says where rules for keys are included");
+        vcl.replace(rules, &rules[2..])
     }
 
-    /// Starts a Varnish with this configuration.
+    /// Starts a Varnish with this configuration and the options that docs/caches/README.md asks for.
     ///
     /// # Panics
     /// When it cannot be started.
     pub async fn varnish_with(vcl: &str) -> Self {
+        Self::varnish_started(vcl, &["-p", "ban_lurker_age=1", "-p", "cli_limit=16m"]).await
+    }
+
+    /// Starts a Varnish with this configuration and these further options.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn varnish_started(vcl: &str, options: &[&str]) -> Self {
         let directory = directory();
         let file = directory.path().join("test.vcl");
         std::fs::write(&file, vcl).expect("a writable directory");
-        let [traffic] = free_addresses();
+        std::fs::write(directory.path().join("varnish-keys.vcl"), sample("varnish-keys.vcl", &[])).expect("writable");
+        let secret = directory.path().join("secret");
+        std::fs::write(&secret, VARNISH_SECRET).expect("a writable directory");
+        let [traffic, management] = free_addresses();
         let mut command = Command::new("varnishd");
         command
             .arg("-F")
             .arg("-n")
             .arg(directory.path().join("work"))
-            .args(["-a", &traffic.to_string(), "-s", "malloc,64m", "-f"])
-            .arg(&file);
+            .args(["-a", &traffic.to_string(), "-T", &management.to_string(), "-S"])
+            .arg(&secret)
+            .args(["-s", "malloc,64m", "-f"])
+            .arg(&file)
+            .args(options);
         let process = start(&mut command, &directory, "varnish");
-        let mut cache = Self { traffic, purge: traffic, process, directory };
+        let mut cache = Self { traffic, purge: traffic, management: Some(management), process, directory };
         cache.listens(traffic).await;
         cache
+    }
+
+    /// Where Varnish is started: what `varnishstat -n` wants.
+    #[must_use]
+    pub fn varnish_directory(&self) -> PathBuf {
+        self.directory.path().join("work")
     }
 
     /// Starts an nginx in front of an origin.
@@ -131,7 +167,7 @@ impl RealCache {
             // Started by root, its workers would be somebody who cannot write here.
             .args(["-g", &format!("daemon off; user {owner};")]);
         let process = start(&mut command, &directory, "nginx libnginx-mod-http-cache-purge");
-        let mut cache = Self { traffic, purge, process, directory };
+        let mut cache = Self { traffic, purge, management: None, process, directory };
         cache.listens(traffic).await;
         cache.listens(purge).await;
         cache

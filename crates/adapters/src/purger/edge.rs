@@ -16,6 +16,7 @@ use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
+use catharsis_core::retry::Liveness;
 use catharsis_core::target::CacheUrl;
 use catharsis_edge::protocol::{
     DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LogId,
@@ -288,15 +289,7 @@ impl Purger for EdgePurger {
     }
 
     async fn answers(&self) -> bool {
-        match self.exchange(Method::GET, STATUS_PATH, Bytes::new()).await {
-            Ok(_) | Err(Unreachable::Denied { .. } | Unreachable::Failed { .. } | Unreachable::Reported(_)) => true,
-            Err(
-                Unreachable::Connect(_)
-                | Unreachable::Timeout
-                | Unreachable::Closed
-                | Unreachable::Protocol(_)
-                | Unreachable::Unproven(_),
-            ) => false,
-        }
+        let status = self.exchange(Method::GET, STATUS_PATH, Bytes::new()).await;
+        status.err().is_none_or(|why| why.liveness() == Liveness::Answers)
     }
 }

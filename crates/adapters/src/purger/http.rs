@@ -8,6 +8,7 @@
 //! anything was odd is never used again; one request that a cache cannot bear costs that cache a
 //! connection, never the other requests their purge.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,7 @@ use bytes::{Buf, BytesMut};
 use catharsis_core::invalidation::Invalidation;
 use catharsis_core::keys::{KeyForms, RulesOf};
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
+use catharsis_core::retry::Liveness;
 use catharsis_core::target::{Mode, Scheme, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -41,6 +43,10 @@ const READ_BUFFER: usize = 8 << 10;
 pub(super) enum Asked {
     /// To forget one URL.
     Url,
+    /// To mark one URL stale.
+    Stale,
+    /// To forget directories.
+    Directories,
     /// To forget everything.
     Everything,
 }
@@ -63,16 +69,18 @@ impl Requests {
         self.asked.push(asked);
     }
 
-    /// Adds `PURGE` of each form of a URL. The scheme is named where it is part of the key, in the field
-    /// by which caches usually learn it.
-    pub(super) fn purge_forms(&mut self, forms: &KeyForms<'_>) {
-        let fields = match forms.scheme {
+    /// Adds `PURGE` of each form of a URL, with these further header lines. The scheme is named where it
+    /// is part of the key, in the field by which caches usually learn it.
+    pub(super) fn purge_forms(&mut self, forms: &KeyForms<'_>, fields: &str, asked: Asked) {
+        let scheme = match forms.scheme {
             None => "",
             Some(Scheme::Http) => "X-Forwarded-Proto: http\r\n",
             Some(Scheme::Https) => "X-Forwarded-Proto: https\r\n",
         };
+        // The common purge has no such line at all.
+        let fields = if fields.is_empty() { Cow::Borrowed(scheme) } else { Cow::Owned(format!("{scheme}{fields}")) };
         for (host, target) in forms.iter() {
-            self.purge(target, host, fields, Asked::Url);
+            self.purge(target, host, &fields, asked);
         }
     }
 
@@ -88,7 +96,7 @@ pub(super) trait Dialect: Send + Sync {
 
     /// Adds the requests to forget one URL.
     fn url(&self, requests: &mut Requests, forms: &KeyForms<'_>, _mode: Mode) {
-        requests.purge_forms(forms);
+        requests.purge_forms(forms, "", Asked::Url);
     }
 
     /// Adds the request to forget everything; adds nothing when the kind cannot do that.
@@ -130,8 +138,8 @@ enum How {
 /// The engine for one node.
 pub(super) struct HttpEngine<D> {
     address: NodeAddress,
-    limits: HttpLimits,
-    rules: Arc<dyn RulesOf>,
+    pub(super) limits: HttpLimits,
+    pub(super) rules: Arc<dyn RulesOf>,
     pub(super) dialect: D,
     /// The lock is held to push and pop only.
     idle: Mutex<Vec<Connection>>,
@@ -152,10 +160,10 @@ impl<D: Dialect> HttpEngine<D> {
     }
 
     /// Purges a batch: one outcome for each invalidation.
-    pub(super) async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
+    pub(super) async fn apply(&self, batch: impl IntoIterator<Item = &Invalidation>) -> Vec<Outcome> {
         let mut requests = Requests::default();
         let ranges: Vec<Range<usize>> = batch
-            .iter()
+            .into_iter()
             .map(|invalidation| {
                 let first = requests.ends.len();
                 match invalidation.target.as_ref() {
@@ -369,26 +377,19 @@ enum Then {
 /// Whether the request at the front is what broke the connection. A silent one is; one that was
 /// closed on only when it was the first on a fresh connection, else it gets one of its own.
 fn blames_request(why: &Unreachable, answered: usize, origin: Origin) -> bool {
-    match why {
-        Unreachable::Timeout => true,
-        Unreachable::Closed | Unreachable::Protocol(_) => answered == 0 && origin == Origin::Fresh,
-        Unreachable::Connect(_)
-        | Unreachable::Denied { .. }
-        | Unreachable::Failed { .. }
-        | Unreachable::Reported(_)
-        | Unreachable::Unproven(_) => false,
-    }
+    let is_first = answered == 0 && origin == Origin::Fresh;
+    matches!(why, Unreachable::Timeout) || is_first && matches!(why, Unreachable::Closed | Unreachable::Protocol(_))
 }
 
 /// `Connect`, since the relay never gives up on what was not even sent.
-fn not_tried() -> Unreachable {
+pub(super) fn not_tried() -> Unreachable {
     Unreachable::Connect(Reason::new("not tried, since the node left those before unanswered"))
 }
 
 /// One outcome for the spellings of a URL. What is open must be tried again, so it wins; then a
 /// copy that was removed. A spelling that the cache refuses while it takes another can have no
 /// copy there either: requests of clients are parsed by the same rules.
-fn merge(outcomes: &[Outcome]) -> Outcome {
+pub(super) fn merge(outcomes: &[Outcome]) -> Outcome {
     let rank = |outcome: &Outcome| match outcome {
         Outcome::Unreachable(_) => 3,
         Outcome::Applied => 2,
@@ -417,13 +418,6 @@ pub(super) async fn probe<D: Dialect>(engine: &HttpEngine<D>) -> bool {
     let outcomes = engine.send(&requests).await;
     outcomes.iter().any(|outcome| match outcome {
         Outcome::Applied | Outcome::Absent | Outcome::Refused(_) => true,
-        Outcome::Unreachable(why) => match why {
-            Unreachable::Denied { .. }
-            | Unreachable::Failed { .. }
-            | Unreachable::Reported(_)
-            | Unreachable::Protocol(_)
-            | Unreachable::Unproven(_) => true,
-            Unreachable::Connect(_) | Unreachable::Timeout | Unreachable::Closed => false,
-        },
+        Outcome::Unreachable(why) => why.liveness() == Liveness::Answers,
     })
 }
