@@ -20,7 +20,7 @@ use catharsis_adapters::clock::SystemClock;
 use catharsis_adapters::probe::HttpProber;
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::nginx::NginxPurger;
-use catharsis_adapters::purger::varnish::VarnishPurger;
+use catharsis_adapters::purger::varnish::{Management, VarnishPurger};
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
 use catharsis_core::area::Area;
@@ -122,6 +122,7 @@ struct Engine {
     relay: Relay,
     service: Arc<PurgeService>,
     pushes: Arc<PushService>,
+    events: Arc<Events>,
 }
 
 async fn start_api(
@@ -159,7 +160,7 @@ async fn start_api(
     };
     webhooks::start(&mut running.workers, told, &config.webhooks, running.stopping.clone())?;
 
-    let Engine { store, registry, distribution, relay, service, pushes } = engine;
+    let Engine { store, registry, distribution, relay, service, pushes, events: _ } = engine;
     let backend = Backend { service: Arc::clone(&service), pushes, registry, distribution, events: Arc::clone(events) };
     let rates = store_section.rates_path();
     let handler = Api::new(backend, Arc::clone(&relay.clock), api, &rates);
@@ -212,7 +213,8 @@ async fn open_engine(
         retry: RetryPolicy { first: config.relay.retry_first.0, max: config.relay.retry_max.0 },
     };
     let distribution = Arc::new(Distribution::of(nodes));
-    Ok(Engine { store, registry, distribution, relay, service, pushes: Arc::new(pushes) })
+    let events = Arc::clone(events);
+    Ok(Engine { store, registry, distribution, relay, service, pushes: Arc::new(pushes), events })
 }
 
 /// A worker for each node that relays purges, one that prefetches, and for each edge one that tells it
@@ -271,7 +273,16 @@ fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engin
     let limits =
         HttpLimits { connect: relay.connect_timeout.0, answer: relay.answer_timeout.0, batch: relay.batch_timeout.0 };
     Ok(match node.kind {
-        NodeKind::Varnish => (Arc::new(VarnishPurger::new(address, limits, rules)), None),
+        NodeKind::Varnish => {
+            let mut varnish = VarnishPurger::new(address, limits, rules);
+            if let Some(port) = &reach.management {
+                let (events, named) = (Arc::clone(&engine.events), node.clone());
+                let gauge = Arc::new(move |bans| events.node_bans(&named, bans));
+                let management = Management::new(NodeAddress::from(port.address), &port.secret);
+                varnish = varnish.with_cap(management, u64::from(port.bans_max), gauge);
+            }
+            (Arc::new(varnish), None)
+        }
         NodeKind::Nginx => (Arc::new(NginxPurger::new(address, limits, rules)), None),
         NodeKind::Edge => {
             let token = reach.token.as_ref().map(crate::config::Secret::expose);

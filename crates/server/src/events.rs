@@ -80,6 +80,7 @@ pub struct Events {
     proven: Family<NodeLabels, Gauge>,
     backlog: Family<NodeLabels, Gauge>,
     lag: Family<NodeLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    bans: Family<NodeLabels, Gauge>,
     applied: Histogram,
     done: Histogram,
 }
@@ -101,6 +102,7 @@ impl Default for Events {
             proven: Family::default(),
             backlog: Family::default(),
             lag: Family::default(),
+            bans: Family::default(),
             applied: latency(),
             done: latency(),
         };
@@ -123,6 +125,8 @@ impl Events {
         r.register("node_backlog", "Invalidations not yet settled at a node", self.backlog.clone());
         let lag = "Age of the oldest invalidation not yet settled at a node";
         r.register_with_unit("node_lag", lag, Unit::Seconds, self.lag.clone());
+        let bans = "Bans in the list of a Varnish, as of the last directory that was purged there";
+        r.register("node_bans", bans, self.bans.clone());
         let applied = "From acceptance until a node has carried out a purge once";
         r.register_with_unit("purge_applied", applied, Unit::Seconds, self.applied.clone());
         let done = "From acceptance until every node of an area has settled a purge, fence included";
@@ -145,6 +149,11 @@ impl Events {
         let labels = node_labels(node);
         self.backlog.get_or_create(&labels).set(i64::try_from(lag.backlog).unwrap_or(i64::MAX));
         self.lag.get_or_create(&labels).set(lag.lag.as_secs_f64());
+    }
+
+    /// How many bans a Varnish was seen to hold.
+    pub fn node_bans(&self, node: &Node, bans: u64) {
+        self.bans.get_or_create(&node_labels(node)).set(i64::try_from(bans).unwrap_or(i64::MAX));
     }
 
     /// A task was accepted.

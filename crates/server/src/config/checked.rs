@@ -24,6 +24,7 @@ use catharsis_registry::Defaults;
 use catharsis_registry::change::{Seed, SeedAccount, SeedDomain, SeedKey};
 
 use super::nodes::NodeAreaName;
+use super::varnish::{CheckedManagement, management};
 use super::{
     AccountSection, AreaName, CheckedAdmin, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection,
     JoinName, KeySection, KindName, LimitsSection, NodeSection, Secret, Span, TierName, api,
@@ -60,6 +61,8 @@ pub struct CheckedNode {
     pub traffic: Option<SocketAddr>,
     /// What an edge's control listener asks for.
     pub token: Option<Secret>,
+    /// How the ban list of a Varnish is looked at, if it is capped.
+    pub management: Option<CheckedManagement>,
 }
 
 pub(super) struct Problems(Vec<String>);
@@ -285,7 +288,9 @@ fn check_nodes(sections: &[NodeSection], problems: &mut Problems) -> (Option<Top
         let path = format!("[[node]] {}", section.name);
         let Some(node) = problems.keep(&path, node(section)) else { continue };
         let Some(token) = problems.keep(&path, node_token(section)) else { continue };
-        reached.insert(node.id.clone(), CheckedNode { address: section.address, traffic: section.traffic, token });
+        let Some(management) = problems.keep(&path, management(section)) else { continue };
+        let reach = CheckedNode { address: section.address, traffic: section.traffic, token, management };
+        reached.insert(node.id.clone(), reach);
         nodes.push(node);
     }
     (problems.keep("[[node]]", Topology::new(nodes)), reached)

@@ -14,6 +14,7 @@ mod nodes;
 mod probe;
 mod push;
 mod units;
+mod varnish;
 mod webhooks;
 
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, Nod
 pub use probe::ProbeSection;
 pub use push::PushSection;
 pub use units::{Secret, Size, Span};
+pub use varnish::CheckedManagement;
 pub use webhooks::WebhooksSection;
 
 /// The whole file.

@@ -44,6 +44,13 @@ pub struct NodeSection {
     pub token: Option<Secret>,
     /// A file that holds the token and nothing else.
     pub token_file: Option<PathBuf>,
+    /// Varnish: its management port (`-T`), through which the length of its ban list is seen. Absent: there
+    /// is no cap on it.
+    pub management: Option<SocketAddr>,
+    /// Varnish: the secret file of its management port (`-S`), or a copy of it.
+    pub management_secret_file: Option<PathBuf>,
+    /// Varnish: with so many bans in its list or more, directories wait. Default 1,000.
+    pub bans_max: Option<u32>,
 }
 
 impl NodeSection {

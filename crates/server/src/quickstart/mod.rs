@@ -202,6 +202,9 @@ fn node(name: &str, area: NodeAreaName, (control, traffic): (SocketAddr, SocketA
         join: JoinName::Everything,
         token: None,
         token_file: None,
+        management: None,
+        management_secret_file: None,
+        bans_max: None,
     }
 }
 
