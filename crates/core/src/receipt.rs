@@ -41,6 +41,8 @@ pub enum Refusal {
         /// Attempts made.
         attempts: u32,
     },
+    /// It serves nothing of this host: its configuration does not name it.
+    Unmapped,
 }
 
 impl std::fmt::Display for Refusal {
@@ -53,6 +55,7 @@ impl std::fmt::Display for Refusal {
             Self::Unanswered { attempts } => {
                 write!(f, "the node left it unanswered {attempts} times while it answered others")
             }
+            Self::Unmapped => f.write_str("the node has no map for this host: it serves nothing of it"),
         }
     }
 }

@@ -66,6 +66,8 @@ pub enum NodeKind {
     Varnish,
     /// nginx with the cache purge module and the sample configuration.
     Nginx,
+    /// Apache Traffic Server 9.2 with the sample configuration.
+    TrafficServer,
     /// The built-in edge.
     Edge,
 }
@@ -77,6 +79,7 @@ impl NodeKind {
         match self {
             Self::Varnish => "varnish",
             Self::Nginx => "nginx",
+            Self::TrafficServer => "trafficserver",
             Self::Edge => "edge",
         }
     }

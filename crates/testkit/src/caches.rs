@@ -1,6 +1,6 @@
 //! Real caches on free ports, set up by the sample configurations.
 //!
-//! What this is: Varnish and nginx started from `docs/caches`, in a directory of their own that goes
+//! What this is: Varnish, nginx and Traffic Server started from `docs/caches`, in a directory of their own that goes
 //! with them, ready when they are returned and stopped by their own process id when dropped. What
 //! this is not: a reason to skip a test; a missing program is a panic that says what to install.
 
@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+mod trafficserver;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;

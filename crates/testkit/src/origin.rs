@@ -158,6 +158,11 @@ impl Origin {
         self.pages.with(path, |page| *page.requests.borrow())
     }
 
+    /// Makes a page what it was before anybody asked for it or changed it.
+    pub fn forget(&self, path: &str) {
+        self.pages.lock().remove(path);
+    }
+
     /// Waits until so many requests for a page have come.
     ///
     /// # Panics

@@ -7,7 +7,7 @@
 //! ```text
 //! version=1  count  (length * 4 + kind  [reason value])*
 //! kind    0 applied, 1 absent, 2 refused
-//! reason  0 malformed (value: HTTP status), 1 unsupported (0), 2 unanswered (attempts)
+//! reason  0 malformed (value: HTTP status), 1 unsupported (0), 2 unanswered (attempts), 3 unmapped (0)
 //! ```
 
 use catharsis_core::receipt::{Refusal, Settled};
@@ -48,6 +48,7 @@ fn put_refusal(out: &mut Vec<u8>, why: &Refusal) {
         Refusal::Malformed { status } => (0, u64::from(*status)),
         Refusal::Unsupported => (1, 0),
         Refusal::Unanswered { attempts } => (2, u64::from(*attempts)),
+        Refusal::Unmapped => (3, 0),
     };
     out.push(reason);
     put_varint(out, value);
@@ -93,6 +94,7 @@ fn refusal(reader: &mut Reader<'_>) -> Result<Refusal, CodecError> {
         0 => Ok(Refusal::Malformed { status: u16::try_from(value).map_err(|_| WHAT)? }),
         1 => Ok(Refusal::Unsupported),
         2 => Ok(Refusal::Unanswered { attempts: u32::try_from(value).map_err(|_| WHAT)? }),
+        3 => Ok(Refusal::Unmapped),
         _ => Err(WHAT),
     }
 }
@@ -109,6 +111,7 @@ mod tests {
             4 => Just(Settled::Absent),
             1 => any::<u16>().prop_map(|status| Settled::Refused(Refusal::Malformed { status })),
             1 => Just(Settled::Refused(Refusal::Unsupported)),
+            1 => Just(Settled::Refused(Refusal::Unmapped)),
             1 => any::<u32>().prop_map(|attempts| Settled::Refused(Refusal::Unanswered { attempts })),
         ]
     }

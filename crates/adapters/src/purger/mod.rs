@@ -11,6 +11,7 @@ mod answer;
 pub mod edge;
 mod http;
 pub mod nginx;
+pub mod trafficserver;
 pub mod varnish;
 
 pub use self::address::{HttpLimits, InvalidAddress, NodeAddress};

@@ -313,6 +313,11 @@ fn node(section: &NodeSection) -> Result<Node, String> {
                     `join = \"empty\"`"
             .to_owned());
     }
+    if section.kind == KindName::TrafficServer && section.join == JoinName::Everything {
+        return Err("Traffic Server cannot be told to forget everything: start it once with an empty cache \
+                    (`traffic_server -K`) before it is added, and write `join = \"empty\"`"
+            .to_owned());
+    }
     Ok(Node {
         id: name(&section.name)?,
         pop: name(&section.pop)?.as_str().into(),
@@ -327,6 +332,7 @@ fn node(section: &NodeSection) -> Result<Node, String> {
         kind: match section.kind {
             KindName::Varnish => NodeKind::Varnish,
             KindName::Nginx => NodeKind::Nginx,
+            KindName::TrafficServer => NodeKind::TrafficServer,
             KindName::Edge => NodeKind::Edge,
         },
         shield: section.shield.as_deref().map(name).transpose()?,
@@ -344,12 +350,15 @@ fn fence(section: &NodeSection) -> Result<Fence, String> {
         (KindName::Edge, Some(FenceSection::Bounded { .. } | FenceSection::None)) => {
             Err("the built-in edge is always exact: leave `fence` out".to_owned())
         }
-        (KindName::Varnish | KindName::Nginx, Some(FenceSection::Exact)) => {
+        (KindName::Varnish | KindName::Nginx | KindName::TrafficServer, Some(FenceSection::Exact)) => {
             Err("this kind of cache has no exact fence: use `kind = \"bounded\"`".to_owned())
         }
-        (KindName::Varnish | KindName::Nginx, Some(FenceSection::None)) => Ok(Fence::None),
-        (KindName::Varnish | KindName::Nginx, None) => bounded(&FenceSection::bounded()),
-        (KindName::Varnish | KindName::Nginx, Some(bounds @ FenceSection::Bounded { .. })) => bounded(bounds),
+        (KindName::Varnish | KindName::Nginx | KindName::TrafficServer, Some(FenceSection::None)) => Ok(Fence::None),
+        (KindName::Varnish | KindName::Nginx | KindName::TrafficServer, None) => bounded(&FenceSection::bounded()),
+        (
+            KindName::Varnish | KindName::Nginx | KindName::TrafficServer,
+            Some(bounds @ FenceSection::Bounded { .. }),
+        ) => bounded(bounds),
     }
 }
 

@@ -88,6 +88,8 @@ pub enum KindName {
     Varnish,
     /// nginx with the cache purge module and the sample configuration.
     Nginx,
+    /// Apache Traffic Server with the sample configuration.
+    TrafficServer,
     /// The built-in edge.
     Edge,
 }
