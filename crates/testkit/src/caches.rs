@@ -136,13 +136,9 @@ impl RealCache {
     /// # Panics
     /// When it cannot be started.
     pub async fn nginx_edited(origin: SocketAddr, relay: Relay, edit: impl FnOnce(String) -> String) -> Self {
-        let directory = directory();
         let [traffic, purge] = free_addresses();
-        let at = |name: &str| {
-            let path = directory.path().join(name);
-            std::fs::create_dir(&path).expect("a writable directory");
-            path.to_str().expect("a temporary path is text").to_owned()
-        };
+        let directory = directory();
+        let at = |name: &str| made(&directory, name);
         let configuration = sample(
             "nginx.conf",
             &[
@@ -157,8 +153,47 @@ impl RealCache {
                 ("@RUN_DIR@", &at("run")),
             ],
         );
+        let mut cache = Self::start_nginx(directory, &edit(configuration), traffic, purge);
+        cache.listens(traffic).await;
+        cache.listens(purge).await;
+        cache
+    }
+
+    /// Starts an nginx without any purge module in front of an origin, for an agent.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn nginx_stock(origin: SocketAddr) -> Self {
+        Self::nginx_stock_edited(origin, |configuration| configuration).await
+    }
+
+    /// As [`Self::nginx_stock`], with a change to its configuration.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn nginx_stock_edited(origin: SocketAddr, edit: impl FnOnce(String) -> String) -> Self {
+        let [traffic] = free_addresses();
+        let directory = directory();
+        let at = |name: &str| made(&directory, name);
+        let configuration = sample(
+            "nginx-stock.conf",
+            &[
+                ("@ORIGIN_HOST@", &origin.ip().to_string()),
+                ("@ORIGIN_PORT@", &origin.port().to_string()),
+                ("@LISTEN_HOST@", &traffic.ip().to_string()),
+                ("@LISTEN_PORT@", &traffic.port().to_string()),
+                ("@CACHE_DIR@", &at("cache")),
+                ("@RUN_DIR@", &at("run")),
+            ],
+        );
+        let mut cache = Self::start_nginx(directory, &edit(configuration), traffic, traffic);
+        cache.listens(traffic).await;
+        cache
+    }
+
+    fn start_nginx(directory: TempDir, configuration: &str, traffic: SocketAddr, purge: SocketAddr) -> Self {
         let file = directory.path().join("nginx.conf");
-        std::fs::write(&file, edit(configuration)).expect("a writable directory");
+        std::fs::write(&file, configuration).expect("a writable directory");
         let owner = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
         let mut command = Command::new("nginx");
         command
@@ -169,10 +204,13 @@ impl RealCache {
             // Started by root, its workers would be somebody who cannot write here.
             .args(["-g", &format!("daemon off; user {owner};")]);
         let process = start(&mut command, &directory, "nginx libnginx-mod-http-cache-purge");
-        let mut cache = Self { traffic, purge, management: None, process, directory };
-        cache.listens(traffic).await;
-        cache.listens(purge).await;
-        cache
+        Self { traffic, purge, management: None, process, directory }
+    }
+
+    /// The directory of an nginx's cached files.
+    #[must_use]
+    pub fn cache_dir(&self) -> PathBuf {
+        self.directory.path().join("cache")
     }
 
     /// Its process, whose children do the work.
@@ -219,6 +257,13 @@ fn directory() -> TempDir {
         std::fs::set_permissions(directory.path(), open).expect("our own directory");
     }
     directory
+}
+
+/// A directory in it, made now.
+fn made(directory: &TempDir, name: &str) -> String {
+    let path = directory.path().join(name);
+    std::fs::create_dir(&path).expect("a writable directory");
+    path.to_str().expect("a temporary path is text").to_owned()
 }
 
 fn log_path(directory: &TempDir) -> PathBuf {
