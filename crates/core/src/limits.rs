@@ -63,6 +63,10 @@ pub const WEBHOOKS_PER_ACCOUNT: usize = 10;
 /// processor's cache and a slow node does not hold much memory.
 pub const RELAY_BATCH: usize = 512;
 
+/// Receipts of a node that wait for the store behind the one that is being kept. One is enough to keep the store
+/// busy; more would only hold more batches in memory, and more to send again after a crash.
+pub const RECEIPTS_WAITING: usize = 1;
+
 /// First delay after a failed attempt, default.
 pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 

@@ -3,7 +3,9 @@
 //! A bounded fence sends each purge several times. Rather than remember every purge until its last
 //! repetition, the relay gives each pass a cursor of its own over the log and re-reads it: pass `k`
 //! may go as far as pass 0 had come `passes[k]` ago. So the state of a worker is a few cursors and
-//! a short list of marks, whatever the load; the last pass's cursor is the node's cursor.
+//! a short list of marks, whatever the load. What the last pass has carried out becomes the node's
+//! cursor once its receipt is kept, which is none of this module's business: a pass waits for the one
+//! before it to be carried out, never for a receipt.
 //!
 //! Invariant: the cursors never rise along the passes (`cursors[0] >= cursors[1] >= ...`), and none
 //! goes back.
@@ -66,7 +68,7 @@ impl Progress {
         Self { cursors: vec![cursor; passes.len()], passes, marks: VecDeque::new(), granularity }
     }
 
-    /// The last pass: its progress is the node's cursor.
+    /// The last pass: its progress becomes the node's cursor.
     #[must_use]
     pub const fn last_pass(&self) -> usize {
         self.passes.len() - 1

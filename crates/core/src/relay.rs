@@ -6,10 +6,20 @@
 //!
 //! Invariants: an edge never passes its shield's cursor; a cursor moves only after the store has
 //! kept the receipt; every invalidation that the cursor passes has a named outcome.
+//!
+//! While the node is told one batch, the next is read and the receipt of the one before is kept, so that the node
+//! does not wait for the disk. So a worker goes by two positions. What was *carried out* ([`Progress`]) says what
+//! to send next and when to repeat it; it is in this memory only, and may be ahead of what is *settled*, the cursor
+//! in the store and on the board. Whatever promises anything goes by the settled one: the state of a task, an edge
+//! behind its shield, a worker that starts again. Receipts are kept one by one in the order of the log, so the
+//! cursor has no gap. With one being kept and [`RECEIPTS_WAITING`] behind it, one more batch is sent and no further
+//! one. What was carried out and not settled when a worker ends is sent again, with all passes of the fence, which
+//! does no harm.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Coalesced, coalesce};
@@ -17,7 +27,7 @@ use crate::board::{Board, WatermarkMove};
 use crate::clock::{Tick, UnixMillis};
 use crate::error::{LogError, StoreError};
 use crate::invalidation::{Invalidation, Seq};
-use crate::limits::RELAY_BATCH;
+use crate::limits::{RECEIPTS_WAITING, RELAY_BATCH};
 use crate::ports::{Clock, Log, Membership, Purger, Store};
 use crate::progress::{Progress, Ready, Span};
 use crate::proof::{Prober, Proof, prove};
@@ -119,6 +129,20 @@ impl std::fmt::Debug for Worker {
 /// The worker was told to stop.
 struct Stopped;
 
+/// A receipt that the store has yet to keep.
+struct Due {
+    /// What it covers.
+    batch: Vec<Invalidation>,
+    receipt: Receipt,
+}
+
+/// A batch that was read before its time.
+struct Ahead {
+    /// It begins behind this position.
+    after: Seq,
+    batch: Vec<Invalidation>,
+}
+
 impl Worker {
     /// A worker that ends soon after `stop`: it finishes the attempt it is in, whose length the
     /// purger bounds, and leaves the rest to the next start.
@@ -157,9 +181,19 @@ impl Worker {
         }
     }
 
-    /// Follows the log from a cursor until it turns out to be truncated there.
+    /// Follows the log from a cursor until it turns out to be truncated there. Then, as when the worker is told
+    /// to stop, every receipt that waits is handed to the store before this returns.
     async fn follow_from(&self, cursor: Seq) -> Result<(), Stopped> {
+        let (receipts, waiting) = mpsc::channel(RECEIPTS_WAITING);
+        // Each ends once the other has: one drops its end of the channel and the other sees it.
+        let (carried_out, kept) = tokio::join!(self.carry_out_from(cursor, receipts), self.keep(waiting));
+        carried_out.and(kept)
+    }
+
+    /// Carries out pass after pass behind a cursor, until the log turns out to be truncated there.
+    async fn carry_out_from(&self, cursor: Seq, receipts: mpsc::Sender<Due>) -> Result<(), Stopped> {
         let mut progress = Progress::new(cursor, self.node.fence.passes());
+        let mut ahead = None;
         loop {
             if self.stop.is_cancelled() {
                 return Err(Stopped);
@@ -171,10 +205,21 @@ impl Worker {
             match progress.ready(self.limit(), self.relay.clock.tick()) {
                 Ready::Wait(until) => self.wait(progress.applied(), until).await?,
                 Ready::Apply(span) => {
-                    let Some(batch) = self.read(span).await? else {
-                        return Ok(());
+                    let batch = match known(ahead.take(), span) {
+                        Some(batch) => batch,
+                        None => match self.read(span).await? {
+                            Some(batch) => batch,
+                            None => return Ok(()),
+                        },
                     };
-                    let upto = self.pass(&progress, span, &batch).await?;
+                    let upto = span.after.plus(batch.len() as u64);
+                    let (delivered, next) =
+                        tokio::join!(self.deliver(&batch), self.read_ahead(Span { after: upto, ..span }));
+                    ahead = next;
+                    if let Some(due) = self.passed(&progress, span, batch, delivered?) {
+                        // Only a keeper that was told to stop has gone away.
+                        receipts.send(due).await.map_err(|_| Stopped)?;
+                    }
                     progress.record(span.pass, upto, self.relay.clock.tick());
                 }
             }
@@ -205,6 +250,14 @@ impl Worker {
             self.was_away.store(false, Ordering::Relaxed);
             self.pause(attempt).await?;
         }
+    }
+
+    /// Keeps receipts in the order in which they come, until no more can.
+    async fn keep(&self, mut waiting: mpsc::Receiver<Due>) -> Result<(), Stopped> {
+        while let Some(Due { batch, receipt }) = waiting.recv().await {
+            self.settle(&batch, receipt).await?;
+        }
+        Ok(())
     }
 
     /// How far the log and the shield allow this node to go.
@@ -241,11 +294,9 @@ impl Worker {
 
     /// Reads the next batch of a span; `None` when the log is truncated there.
     async fn read(&self, span: Span) -> Result<Option<Vec<Invalidation>>, Stopped> {
-        let allowed = usize::try_from(span.upto.distance_from(span.after)).unwrap_or(usize::MAX);
-        let max = allowed.min(RELAY_BATCH);
         let mut attempt = 0;
         loop {
-            match self.relay.log.read(self.node.area, span.after, max).await {
+            match self.relay.log.read(self.node.area, span.after, room(span)).await {
                 Ok(batch) if !batch.is_empty() => return Ok(Some(batch)),
                 Ok(_) => self.store_failed(&format!("nothing follows {} below the head", span.after)),
                 Err(LogError::Truncated { .. }) => return Ok(None),
@@ -256,29 +307,41 @@ impl Worker {
         }
     }
 
-    /// Carries out one batch in one pass and returns how far that brings the pass.
-    async fn pass(&self, progress: &Progress, span: Span, batch: &[Invalidation]) -> Result<Seq, Stopped> {
-        let (outcomes, attempts) = self.deliver(batch).await?;
-        let upto = span.after.plus(batch.len() as u64);
+    /// Reads what follows the batch that the node is being told. A failure is left to [`Self::read`], which comes
+    /// upon it when it is time.
+    async fn read_ahead(&self, span: Span) -> Option<Ahead> {
+        let max = room(span);
+        if max == 0 {
+            return None;
+        }
+        let batch = self.relay.log.read(self.node.area, span.after, max).await.ok()?;
+        Some(Ahead { after: span.after, batch })
+    }
+
+    /// Shows what a pass over one batch has brought; after the last pass a receipt is due.
+    fn passed(
+        &self,
+        progress: &Progress,
+        span: Span,
+        batch: Vec<Invalidation>,
+        (outcomes, attempts): (Vec<Settled>, u32),
+    ) -> Option<Due> {
         let at = self.relay.clock.wall();
         if span.pass == 0 {
-            self.relay.board.applied(&self.node.id, upto);
-            self.observe(&RelayEvent::Applied { batch, at });
+            self.relay.board.applied(&self.node.id, span.after.plus(batch.len() as u64));
+            self.observe(&RelayEvent::Applied { batch: &batch, at });
         }
-        if span.pass == progress.last_pass() {
-            let receipt = Receipt {
-                node: self.node.id.clone(),
-                area: self.node.area,
-                after: span.after,
-                outcomes,
-                fence: self.node.fence.strength(),
-                waited: self.node.fence.passes().last().copied().unwrap_or_default(),
-                attempts,
-                at,
-            };
-            self.settle(batch, receipt).await?;
-        }
-        Ok(upto)
+        let receipt = || Receipt {
+            node: self.node.id.clone(),
+            area: self.node.area,
+            after: span.after,
+            outcomes,
+            fence: self.node.fence.strength(),
+            waited: self.node.fence.passes().last().copied().unwrap_or_default(),
+            attempts,
+            at,
+        };
+        (span.pass == progress.last_pass()).then(|| Due { receipt: receipt(), batch })
     }
 
     /// Tells the node until every invalidation of the batch is settled there. Counts the attempts.
@@ -436,6 +499,20 @@ impl Worker {
             () = self.relay.clock.sleep_until(until) => Ok(()),
         }
     }
+}
+
+/// How many invalidations of a span are carried out at once.
+fn room(span: Span) -> usize {
+    let allowed = usize::try_from(span.upto.distance_from(span.after)).unwrap_or(usize::MAX);
+    allowed.min(RELAY_BATCH)
+}
+
+/// What was read ahead, if it is what this span begins with.
+fn known(ahead: Option<Ahead>, span: Span) -> Option<Vec<Invalidation>> {
+    let Ahead { after, mut batch } = ahead.filter(|it| it.after == span.after)?;
+    debug_assert!(after < span.upto, "a span is not empty");
+    batch.truncate(room(span));
+    (!batch.is_empty()).then_some(batch)
 }
 
 fn complete(settled: &[Option<Settled>]) -> Option<Vec<Settled>> {

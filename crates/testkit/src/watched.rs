@@ -6,7 +6,8 @@
 //!
 //! The promises: a cursor passes an invalidation only after its node has forgotten the target, at
 //! or after the acceptance (and for a bounded fence once more, `fetch_max` later); an edge is told
-//! only what its shield has settled; a receipt covers what the log holds.
+//! only what its shield has settled; a receipt covers what the log holds and leaves no gap; the
+//! board shows no cursor that the store has not kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use catharsis_core::abilities::Abilities;
 use catharsis_core::area::{Area, PerArea};
+use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::history::{HistoryPage, HistoryQuery, TaskRecord};
@@ -45,7 +47,12 @@ pub struct Faults {
     pub store_after: u64,
     /// A write is done twice.
     pub twice: u64,
+    /// A write takes [`SLOW`].
+    pub slow: u64,
 }
+
+/// How long a slow write takes.
+pub const SLOW: Duration = Duration::from_secs(10);
 
 /// Watches one world, over all its servers.
 #[derive(Clone, Debug)]
@@ -55,7 +62,7 @@ pub struct Watch {
 
 #[derive(Debug)]
 struct Shared {
-    faults: Faults,
+    faults: Mutex<Faults>,
     chance: Chance,
     /// When each position was seen in the log first: its acceptance, at the latest.
     accepted: Mutex<HashMap<(Area, Seq), Instant>>,
@@ -66,7 +73,30 @@ impl Watch {
     /// Watches with faults drawn by this chance.
     #[must_use]
     pub fn new(faults: Faults, chance: Chance) -> Self {
-        Self { shared: Arc::new(Shared { faults, chance, accepted: Mutex::default(), broken: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                faults: Mutex::new(faults),
+                chance,
+                accepted: Mutex::default(),
+                broken: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Has other things go wrong from now on.
+    pub fn spoil(&self, faults: Faults) {
+        *lock(&self.shared.faults) = faults;
+    }
+
+    /// Looks whether the board shows more than the store has kept.
+    pub fn look(&self, world: &World, board: &Board) {
+        for node in &world.nodes {
+            let shown = board.standing(&node.id).map(|standing| standing.settled);
+            let kept = world.store.cursor(&node.id, node.area).map(|cursor| cursor.seq);
+            if shown > kept {
+                self.shared.breaks(format!("the board shows {} at {shown:?}, kept is {kept:?}", node.id));
+            }
+        }
     }
 
     /// Notes that everything in the log up to now was accepted now, unless it was known before.
@@ -187,6 +217,10 @@ impl WatchedStore {
                 covered.len()
             ));
         }
+        let kept = self.store.cursor(&receipt.node, receipt.area).map_or(Seq::ZERO, |cursor| cursor.seq);
+        if receipt.after > kept {
+            self.shared.breaks(format!("{}: a receipt follows {}, kept is {kept}", receipt.node, receipt.after));
+        }
         let Some((node, cache)) = self.caches.get(&receipt.node) else {
             return self.shared.breaks(format!("{} is no node", receipt.node));
         };
@@ -219,7 +253,10 @@ impl WatchedStore {
     where
         F: Future<Output = Result<(), StoreError>> + 'a,
     {
-        let Shared { faults, chance, .. } = &*self.shared;
+        let (faults, chance) = (*lock(&self.shared.faults), &self.shared.chance);
+        if chance.percent(faults.slow) {
+            tokio::time::sleep(SLOW).await;
+        }
         if chance.percent(faults.store_before) {
             return Err(StoreError::Io("failed before the write".to_owned()));
         }

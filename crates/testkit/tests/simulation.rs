@@ -86,6 +86,7 @@ async fn run(seed: u64, watch_of: impl FnOnce(Chance) -> Watch, spoil: impl Fn(&
     let mut server = world.start_with(&watch).await;
     for _ in 0..STEPS {
         step(&world, &mut server, &watch, &chance).await;
+        watch.look(&world, &server.board);
     }
     for node in &world.nodes {
         world.cache(&node.id).up();
@@ -135,7 +136,7 @@ fn watch_with(faults: Faults) -> impl FnOnce(Chance) -> Watch {
     move |chance| Watch::new(faults, chance)
 }
 
-const FAULTS: Faults = Faults { store_before: 5, store_after: 5, twice: 10 };
+const FAULTS: Faults = Faults { store_before: 5, store_after: 5, twice: 10, slow: 10 };
 
 fn seeds() -> Vec<u64> {
     match std::env::var("CATHARSIS_SEED") {
