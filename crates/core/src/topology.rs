@@ -68,6 +68,8 @@ pub enum NodeKind {
     Nginx,
     /// Apache Traffic Server 9.2 with the sample configuration.
     TrafficServer,
+    /// Squid with the sample configuration.
+    Squid,
     /// The built-in edge.
     Edge,
 }
@@ -80,6 +82,7 @@ impl NodeKind {
             Self::Varnish => "varnish",
             Self::Nginx => "nginx",
             Self::TrafficServer => "trafficserver",
+            Self::Squid => "squid",
             Self::Edge => "edge",
         }
     }

@@ -20,6 +20,7 @@ use catharsis_adapters::clock::SystemClock;
 use catharsis_adapters::probe::HttpProber;
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::nginx::NginxPurger;
+use catharsis_adapters::purger::squid::SquidPurger;
 use catharsis_adapters::purger::trafficserver::TrafficServerPurger;
 use catharsis_adapters::purger::varnish::{Management, VarnishPurger};
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
@@ -286,6 +287,14 @@ fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engin
         }
         NodeKind::Nginx => (Arc::new(NginxPurger::new(address, limits, rules)), None),
         NodeKind::TrafficServer => (Arc::new(TrafficServerPurger::new(address, limits, rules)), None),
+        NodeKind::Squid => {
+            let squid = SquidPurger::new(address, limits, Arc::clone(&rules));
+            let squid = match reach.htcp {
+                Some(htcp) => squid.with_htcp(NodeAddress::from(htcp), limits, rules),
+                None => squid,
+            };
+            (Arc::new(squid), None)
+        }
         NodeKind::Edge => {
             let token = reach.token.as_ref().map(crate::config::Secret::expose);
             let edge = || EdgePurger::new(address.clone(), limits, log_id, token);

@@ -1,6 +1,6 @@
 //! Real caches on free ports, set up by the sample configurations.
 //!
-//! What this is: Varnish, nginx and Traffic Server started from `docs/caches`, in a directory of their own that goes
+//! What this is: Varnish, nginx, Squid and Traffic Server started from `docs/caches`, in a directory of their own that goes
 //! with them, ready when they are returned and stopped by their own process id when dropped. What
 //! this is not: a reason to skip a test; a missing program is a panic that says what to install.
 
@@ -14,6 +14,8 @@ mod trafficserver;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+mod squid;
 
 /// How long a cache may take to listen: varnishd compiles its configuration with a C compiler.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -49,6 +51,8 @@ pub struct RealCache {
     pub purge: SocketAddr,
     /// Varnish's management port; its secret is [`VARNISH_SECRET`].
     pub management: Option<SocketAddr>,
+    /// Where Squid takes purges by HTCP.
+    pub htcp: Option<SocketAddr>,
     process: Child,
     directory: TempDir,
 }
@@ -112,7 +116,7 @@ impl RealCache {
             .arg(&file)
             .args(options);
         let process = start(&mut command, &directory, "varnish");
-        let mut cache = Self { traffic, purge: traffic, management: Some(management), process, directory };
+        let mut cache = Self { traffic, purge: traffic, management: Some(management), htcp: None, process, directory };
         cache.listens(traffic).await;
         cache
     }
@@ -204,7 +208,7 @@ impl RealCache {
             // Started by root, its workers would be somebody who cannot write here.
             .args(["-g", &format!("daemon off; user {owner};")]);
         let process = start(&mut command, &directory, "nginx libnginx-mod-http-cache-purge");
-        Self { traffic, purge, management: None, process, directory }
+        Self { traffic, purge, management: None, htcp: None, process, directory }
     }
 
     /// The directory of an nginx's cached files.
@@ -235,8 +239,8 @@ impl RealCache {
     }
 }
 
-impl Drop for RealCache {
-    fn drop(&mut self) {
+impl RealCache {
+    fn end(&mut self) {
         // By its own id and with TERM: killed outright, it would leave its workers behind.
         let asked = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &self.process.id().to_string()]).status();
         if !asked.is_ok_and(|status| status.success()) {
@@ -244,6 +248,12 @@ impl Drop for RealCache {
             let _killed = self.process.kill();
         }
         let _ended = self.process.wait();
+    }
+}
+
+impl Drop for RealCache {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

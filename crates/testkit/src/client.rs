@@ -28,10 +28,11 @@ impl Fetched {
     #[must_use]
     pub fn source(&self) -> Source {
         let field = self.fields.get("x-cache").map(|value| value.as_bytes());
-        match field {
+        // Squid names itself behind it: `HIT from squid`.
+        match field.and_then(|value| value.split(|byte| *byte == b' ').next()) {
             Some(b"HIT") => Source::Hit,
             Some(b"MISS") => Source::Miss,
-            other => panic!("an unknown X-Cache field: {other:?} ({self:?})"),
+            _ => panic!("an unknown X-Cache field: {field:?} ({self:?})"),
         }
     }
 }

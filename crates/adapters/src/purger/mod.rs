@@ -11,6 +11,7 @@ mod answer;
 pub mod edge;
 mod http;
 pub mod nginx;
+pub mod squid;
 pub mod trafficserver;
 pub mod varnish;
 

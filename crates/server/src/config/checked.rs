@@ -59,6 +59,8 @@ pub struct CheckedNode {
     pub address: SocketAddr,
     /// Where its clients connect, and prefetches too.
     pub traffic: Option<SocketAddr>,
+    /// Where Squid takes purges by HTCP.
+    pub htcp: Option<SocketAddr>,
     /// What an edge's control listener asks for.
     pub token: Option<Secret>,
     /// How the ban list of a Varnish is looked at, if it is capped.
@@ -289,7 +291,8 @@ fn check_nodes(sections: &[NodeSection], problems: &mut Problems) -> (Option<Top
         let Some(node) = problems.keep(&path, node(section)) else { continue };
         let Some(token) = problems.keep(&path, node_token(section)) else { continue };
         let Some(management) = problems.keep(&path, management(section)) else { continue };
-        let reach = CheckedNode { address: section.address, traffic: section.traffic, token, management };
+        let reach =
+            CheckedNode { address: section.address, traffic: section.traffic, htcp: section.htcp, token, management };
         reached.insert(node.id.clone(), reach);
         nodes.push(node);
     }
@@ -308,10 +311,15 @@ fn node(section: &NodeSection) -> Result<Node, String> {
     let name = |text: &str| {
         NodeId::parse(text).ok_or_else(|| format!("`{text}` is not a name: use lower-case letters, digits, - _ ."))
     };
-    if section.kind == KindName::Nginx && section.join == JoinName::Everything {
-        return Err("nginx cannot be told to forget everything: empty its cache before it is added, and write \
-                    `join = \"empty\"`"
-            .to_owned());
+    let cannot_forget = matches!(section.kind, KindName::Nginx | KindName::Squid);
+    if cannot_forget && section.join == JoinName::Everything {
+        let kind = if section.kind == KindName::Nginx { "nginx" } else { "Squid" };
+        return Err(format!(
+            "{kind} cannot be told to forget everything: empty its cache before it is added, and write `join = \"empty\"`"
+        ));
+    }
+    if section.htcp.is_some() && section.kind != KindName::Squid {
+        return Err("`htcp` is for kind `squid` only".to_owned());
     }
     if section.kind == KindName::TrafficServer && section.join == JoinName::Everything {
         return Err("Traffic Server cannot be told to forget everything: start it once with an empty cache \
@@ -333,6 +341,7 @@ fn node(section: &NodeSection) -> Result<Node, String> {
             KindName::Varnish => NodeKind::Varnish,
             KindName::Nginx => NodeKind::Nginx,
             KindName::TrafficServer => NodeKind::TrafficServer,
+            KindName::Squid => NodeKind::Squid,
             KindName::Edge => NodeKind::Edge,
         },
         shield: section.shield.as_deref().map(name).transpose()?,
@@ -345,20 +354,19 @@ fn node(section: &NodeSection) -> Result<Node, String> {
 }
 
 fn fence(section: &NodeSection) -> Result<Fence, String> {
-    match (section.kind, &section.fence) {
-        (KindName::Edge, None | Some(FenceSection::Exact)) => Ok(Fence::Exact),
-        (KindName::Edge, Some(FenceSection::Bounded { .. } | FenceSection::None)) => {
-            Err("the built-in edge is always exact: leave `fence` out".to_owned())
-        }
-        (KindName::Varnish | KindName::Nginx | KindName::TrafficServer, Some(FenceSection::Exact)) => {
-            Err("this kind of cache has no exact fence: use `kind = \"bounded\"`".to_owned())
-        }
-        (KindName::Varnish | KindName::Nginx | KindName::TrafficServer, Some(FenceSection::None)) => Ok(Fence::None),
-        (KindName::Varnish | KindName::Nginx | KindName::TrafficServer, None) => bounded(&FenceSection::bounded()),
-        (
-            KindName::Varnish | KindName::Nginx | KindName::TrafficServer,
-            Some(bounds @ FenceSection::Bounded { .. }),
-        ) => bounded(bounds),
+    if section.kind == KindName::Edge {
+        return match &section.fence {
+            None | Some(FenceSection::Exact) => Ok(Fence::Exact),
+            Some(FenceSection::Bounded { .. } | FenceSection::None) => {
+                Err("the built-in edge is always exact: leave `fence` out".to_owned())
+            }
+        };
+    }
+    match &section.fence {
+        None => bounded(&FenceSection::bounded()),
+        Some(bounds @ FenceSection::Bounded { .. }) => bounded(bounds),
+        Some(FenceSection::None) => Ok(Fence::None),
+        Some(FenceSection::Exact) => Err("this kind of cache has no exact fence: use `kind = \"bounded\"`".to_owned()),
     }
 }
 

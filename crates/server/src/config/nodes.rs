@@ -30,14 +30,16 @@ pub struct NodeSection {
     /// Where its clients connect, over plain HTTP: prefetches are fetched through it. Absent: a prefetch
     /// in its area fails there, and says so.
     pub traffic: Option<SocketAddr>,
+    /// Squid: its HTCP port, by which it is then told where a URL fits into a datagram. Absent: by PURGE only.
+    pub htcp: Option<SocketAddr>,
     /// The shield through which it fetches.
     pub shield: Option<String>,
     /// How a purge is kept from being undone by a fetch under way. Default: `exact` for the built-in
     /// edge (and nothing else is possible there), else `bounded`.
     pub fence: Option<FenceSection>,
     /// What it holds when it is added to a running installation, default `everything`: unknown, so
-    /// it is told to forget everything. `empty`: you vouch that it is empty. nginx cannot be told,
-    /// so `empty` is the only choice there.
+    /// it is told to forget everything. `empty`: you vouch that it is empty. nginx and Squid cannot
+    /// be told, so `empty` is the only choice there.
     #[serde(default)]
     pub join: JoinName,
     /// What an edge's control listener asks for.
@@ -90,6 +92,8 @@ pub enum KindName {
     Nginx,
     /// Apache Traffic Server with the sample configuration.
     TrafficServer,
+    /// Squid with the sample configuration.
+    Squid,
     /// The built-in edge.
     Edge,
 }

@@ -197,6 +197,7 @@ fn node(name: &str, area: NodeAreaName, (control, traffic): (SocketAddr, SocketA
         kind: KindName::Edge,
         address: control,
         traffic: Some(traffic),
+        htcp: None,
         shield: None,
         fence: None,
         join: JoinName::Everything,

@@ -9,6 +9,7 @@ use catharsis_adapters::clock::SystemClock;
 use catharsis_adapters::fetch::{FetchLimits, HttpFetcher, NoTraffic};
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::nginx::NginxPurger;
+use catharsis_adapters::purger::squid::SquidPurger;
 use catharsis_adapters::purger::trafficserver::TrafficServerPurger;
 use catharsis_adapters::purger::varnish::VarnishPurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
@@ -60,7 +61,7 @@ impl Place {
         let repeat = Duration::from_millis(300);
         let fence = match kind {
             NodeKind::Edge => Fence::Exact,
-            NodeKind::Varnish | NodeKind::Nginx | NodeKind::TrafficServer => {
+            NodeKind::Varnish | NodeKind::Nginx | NodeKind::Squid | NodeKind::TrafficServer => {
                 Fence::Bounded(BoundedFence::new(vec![repeat], 5 * repeat).expect("it rises"))
             }
         };
@@ -79,6 +80,7 @@ impl Place {
             NodeKind::TrafficServer => {
                 Arc::new(TrafficServerPurger::new(address, limits, Arc::new(Bytewise::default())))
             }
+            NodeKind::Squid => Arc::new(SquidPurger::new(address, limits, Arc::new(Bytewise::default()))),
             NodeKind::Edge => Arc::new(EdgePurger::new(address, limits, log_id, None).expect("a valid name")),
         }
     }

@@ -1,0 +1,90 @@
+//! A real Squid.
+//!
+//! What this is: a Squid by `docs/caches/squid.conf`, with a cache on disk, which survives
+//! [`RealCache::restart_squid`]. Started by root it runs as Debian's `proxy`, so its directories are open to all.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+
+use super::{RealCache, Relay, directory, free_addresses, sample, start};
+
+impl RealCache {
+    /// Starts a Squid in front of an origin.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn squid(origin: SocketAddr, relay: Relay) -> Self {
+        Self::squid_edited(origin, relay, |configuration| configuration).await
+    }
+
+    /// As [`Self::squid`], with a change to its configuration.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn squid_edited(origin: SocketAddr, relay: Relay, edit: impl FnOnce(String) -> String) -> Self {
+        let directory = directory();
+        let [traffic] = free_addresses();
+        let htcp = free_datagrams();
+        let at = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir(&path).expect("a writable directory");
+            open_to_all(&path);
+            path.to_str().expect("a temporary path is text").to_owned()
+        };
+        let configuration = sample(
+            "squid.conf",
+            &[
+                ("@ORIGIN_HOST@", &origin.ip().to_string()),
+                ("@ORIGIN_PORT@", &origin.port().to_string()),
+                ("@RELAY_HOST@", relay.address()),
+                ("@LISTEN_HOST@", &traffic.ip().to_string()),
+                ("@LISTEN_PORT@", &traffic.port().to_string()),
+                ("@HTCP_PORT@", &htcp.port().to_string()),
+                ("@CACHE_DIR@", &at("cache")),
+                ("@RUN_DIR@", &at("run")),
+            ],
+        );
+        let file = directory.path().join("squid.conf");
+        std::fs::write(&file, edit(configuration)).expect("a writable directory");
+        let made = squid(directory.path(), traffic).arg("-z").output();
+        let made = made.unwrap_or_else(|error| panic!("squid cannot be started ({error}): apt-get install squid"));
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let process = start(&mut squid(directory.path(), traffic), &directory, "squid");
+        let mut cache = Self { traffic, purge: traffic, management: None, htcp: Some(htcp), process, directory };
+        cache.listens(traffic).await;
+        cache
+    }
+
+    /// Ends the Squid as an operator does and starts it again, with what it kept on disk.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub async fn restart_squid(&mut self) {
+        self.end();
+        self.process = start(&mut squid(self.directory.path(), self.traffic), &self.directory, "squid");
+        self.listens(self.traffic).await;
+    }
+}
+
+fn squid(directory: &Path, traffic: SocketAddr) -> Command {
+    let mut command = Command::new("squid");
+    // Squids of one machine share memory by their service name.
+    command.args(["-N", "-n", &format!("catharsis{}", traffic.port()), "-f"]).arg(directory.join("squid.conf"));
+    command
+}
+
+fn free_datagrams() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("a bound socket has an address")
+}
+
+fn open_to_all(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("our own directory");
+    }
+    #[cfg(not(unix))]
+    let _same = path;
+}
