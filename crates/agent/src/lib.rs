@@ -7,3 +7,4 @@
 //! Invariant: an outcome is a success only when no copy that the purge names was left in place.
 
 pub mod nginx;
+pub mod trafficserver;
