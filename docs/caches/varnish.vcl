@@ -20,7 +20,7 @@ acl relay {
 
 sub catharsis_normalize {
     # One spelling of the host for GET and PURGE, or a purge misses what a client stored.
-    set req.http.Host = regsub(std.tolower(req.http.Host), "\.?(:(80|443))?$", "");
+    set req.http.Host = regsub(regsub(std.tolower(req.http.Host), "\.(:[0-9]+)?$", "\1"), ":(80|443)$", "");
     # A host that no purge can name. A `/` in it would also run into the path of the key.
     if (req.http.Host !~ "^[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[1-9][0-9]{0,4})?$") {
         return (synth(400));

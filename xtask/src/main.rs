@@ -20,13 +20,35 @@ enum Chore {
         /// Write the figures into docs/performance.md.
         #[arg(long)]
         write: bool,
+        #[command(subcommand)]
+        what: Option<Special>,
+    },
+}
+
+/// What takes too long to be a row of the bench.
+#[derive(Debug, Subcommand)]
+enum Special {
+    /// Purge directories at a real Varnish, and show its ban list and its hits meanwhile.
+    Bans {
+        /// For how long, seconds.
+        #[arg(long, default_value_t = 300)]
+        seconds: u64,
+        /// How many directories a minute.
+        #[arg(long, default_value_t = 1_000)]
+        per_minute: u64,
+        /// Objects in the cache.
+        #[arg(long, default_value_t = 20_000)]
+        objects: u64,
     },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Tidy => tidy(),
-        Chore::Bench { write } => xtask::bench::run(write),
+        Chore::Bench { write, what: None } => xtask::bench::run(write),
+        Chore::Bench { what: Some(Special::Bans { seconds, per_minute, objects }), .. } => {
+            xtask::bench::bans([seconds, per_minute, objects])
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Tier {
 /// The kind of cache that a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NodeKind {
-    /// Varnish Cache 6 or newer with the sample VCL.
+    /// Varnish Cache 7.1 or newer with the sample VCL.
     Varnish,
     /// nginx with the cache purge module and the sample configuration.
     Nginx,

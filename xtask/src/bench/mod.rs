@@ -64,6 +64,20 @@ pub fn run(write: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Runs the example `bans` of the adapters: seconds, directories a minute, objects.
+///
+/// # Errors
+/// When it cannot be built or started.
+pub fn bans(arguments: [u64; 3]) -> anyhow::Result<ExitCode> {
+    let status = Command::new("cargo")
+        .args(["run", "--quiet", "--release", "--package", "catharsis-adapters", "--example", "bans", "--"])
+        .args(arguments.map(|argument| argument.to_string()))
+        .current_dir(crate::repository())
+        .status()
+        .context("cargo cannot be started")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn build(repository: &std::path::Path) -> anyhow::Result<()> {
     println!("building the release binary");
     let built = Command::new("cargo")

@@ -67,7 +67,7 @@ pub struct HttpLimits {
     /// answer for 1 s, Varnish without `hash_ignore_busy` as long as a fetch takes.
     pub answer: Duration,
     /// For a whole batch. Default 30 s, so that a node that answers ever so slowly cannot hold its
-    /// worker for longer.
+    /// worker for longer. The turns of Varnish's bans, two a second, are waited for within it.
     pub batch: Duration,
 }
 

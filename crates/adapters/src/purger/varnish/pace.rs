@@ -12,7 +12,8 @@ use tokio::time::Instant;
 /// Bans that may go at once after a pause.
 const BURST: u32 = 3;
 /// Time between bans after that. Varnish's lurker works off a ban that is a second old (with
-/// `ban_lurker_age=1`), so about four are in the list at a time, whatever the number of directories.
+/// `ban_lurker_age=1`), so the list stays short whatever the number of directories (measured with 1,000 a
+/// minute, each sent four times: 3 bans as a rule, 6 at most).
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// When the next ban may go.

@@ -70,9 +70,21 @@ async fn varnish_forgets_a_host_and_no_other() {
         ("wwwxa.test", "/"),
         ("www.a.test:8080", "/x"),
     ];
-    let gone = [(HOST, "/"), (HOST, "/x?y"), ("WWW.A.test:80", "/host-is-normalised"), ("www.a.test.", "/dot")];
+    let gone = [
+        (HOST, "/"),
+        (HOST, "/x?y"),
+        ("WWW.A.test:80", "/host-is-normalised"),
+        ("www.a.test.", "/dot"),
+        ("www.a.test.:443", "/dot-and-port"),
+    ];
     check(&cache, &[directory("http://www.a.test")], &gone, &kept).await;
-    check(&cache, &[directory("http://www.a.test:8080/")], &[("www.a.test:8080", "/y")], &[(HOST, "/y")]).await;
+    check(
+        &cache,
+        &[directory("http://www.a.test:8080/")],
+        &[("www.a.test:8080", "/y"), ("www.a.test.:8080", "/dot")],
+        &[(HOST, "/y")],
+    )
+    .await;
     check(&cache, &[directory("http://www.a.test:443/")], &[(HOST, "/z")], &[("www.a.test:8080", "/z")]).await;
 }
 
@@ -168,4 +180,18 @@ async fn configuration_without_directories_is_never_a_success() {
     let bare = RealCache::varnish_with(&bare).await;
     let outcomes = purger(&bare).apply(&batch[1..]).await;
     assert!(matches!(outcomes[..], [Outcome::Unreachable(Unreachable::Protocol(_))]), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn failed_ban_fails_all_that_it_stood_for_and_no_url() {
+    let origin = AnyOrigin::start().await;
+    let vcl = RealCache::varnish_vcl(origin.address, Relay::Allowed);
+    let ban = "std.ban(\"obj.http.X-Catharsis-Key ~ \"";
+    assert!(vcl.contains(ban));
+    let cache = RealCache::varnish_with(&vcl.replace(ban, "std.ban(\"obj.nothing ~ \"")).await;
+    keep_raw(&cache, HOST, "/1").await;
+    let one = |path: &str| format!("http://{HOST}{path}");
+    let batch = [directory(&one("/a")), invalidation(1, &one("/1")), directory(&one("/b")), directory(&one("/a/b"))];
+    let failed = || Outcome::Unreachable(Unreachable::Failed { status: 500 });
+    assert_eq!(purger(&cache).apply(&batch).await, [failed(), Outcome::Applied, failed(), failed()]);
 }
