@@ -16,6 +16,8 @@
 //! one. What was carried out and not settled when a worker ends is sent again, with all passes of the fence, which
 //! does no harm.
 
+mod joining;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,7 +32,7 @@ use crate::invalidation::{Invalidation, Seq};
 use crate::limits::{RECEIPTS_WAITING, RELAY_BATCH};
 use crate::ports::{Clock, Log, Membership, Purger, Store};
 use crate::progress::{Progress, Ready, Span};
-use crate::proof::{Prober, Proof, prove};
+use crate::proof::{Prober, Proof};
 use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
 use crate::retry::{Decision, Liveness, RetryPolicy, decide};
 use crate::topology::Node;
@@ -226,32 +228,6 @@ impl Worker {
         }
     }
 
-    /// Lets the node prove that it purges, until it does or it turns out that it cannot be tried.
-    async fn prove(&self) -> Result<(), Stopped> {
-        let Some(prober) = &self.prober else { return Ok(()) };
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let object = prober.object(self.relay.clock.random());
-            let proof = prove(&*self.purger, &**prober, &object).await;
-            self.observe(&RelayEvent::Proof { proof: &proof, attempt });
-            self.relay.board.proved(&self.node.id, proof.clone(), self.relay.clock.wall());
-            match proof {
-                Proof::Proven => {
-                    self.relay.board.untroubled(&self.node.id);
-                    return Ok(());
-                }
-                // Whether it can be told is found out by telling it.
-                Proof::Untried(_) => return Ok(()),
-                Proof::Failed(failed) => self.unreachable(Unreachable::Unproven(failed), attempt),
-                Proof::Unreachable(why) => self.unreachable(why, attempt),
-            }
-            // What failed here is tried again here, not once more at the next turn.
-            self.was_away.store(false, Ordering::Relaxed);
-            self.pause(attempt).await?;
-        }
-    }
-
     /// Keeps receipts in the order in which they come, until no more can.
     async fn keep(&self, mut waiting: mpsc::Receiver<Due>) -> Result<(), Stopped> {
         while let Some(Due { batch, receipt }) = waiting.recv().await {
@@ -418,51 +394,6 @@ impl Worker {
         let watermark = self.relay.board.settled(&self.node, receipt.cursor(), receipt.at);
         self.observe(&RelayEvent::Settled { batch, receipt: &receipt, watermark });
         Ok(())
-    }
-
-    /// Brings a node of unknown content to a state that its cursor describes. Everything is sent
-    /// on the fence's own schedule: a fetch under way could bring an old copy back here as well.
-    async fn join(&self, cursor: Seq) -> Result<(), Stopped> {
-        self.shield_has_joined(cursor).await?;
-        let start = self.relay.clock.tick();
-        for pass in self.node.fence.passes() {
-            self.sleep_until(start.after(pass)).await?;
-            self.forget_everything(cursor).await?;
-        }
-        let mut attempt = 0;
-        while let Err(error) = self.relay.store.joined(&self.node.id, self.node.area, cursor).await {
-            self.give_way(&error, &mut attempt).await?;
-        }
-        self.relay.board.joined(&self.node.id, cursor);
-        Ok(())
-    }
-
-    /// Waits until the shield has settled `cursor` itself: from a shield that has not forgotten yet
-    /// this node would refill with what it is about to forget.
-    async fn shield_has_joined(&self, cursor: Seq) -> Result<(), Stopped> {
-        let (Some(shield), Some(before)) = (&self.node.shield, cursor.0.checked_sub(1)) else {
-            return Ok(());
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => Err(Stopped),
-            () = self.relay.board.shield_beyond(shield, Seq(before)) => Ok(()),
-        }
-    }
-
-    async fn forget_everything(&self, cursor: Seq) -> Result<(), Stopped> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.purger.everything(cursor).await {
-                Outcome::Applied | Outcome::Absent => {
-                    self.relay.board.untroubled(&self.node.id);
-                    return Ok(());
-                }
-                Outcome::Refused(why) => self.observe(&RelayEvent::CannotJoin { why: &why }),
-                Outcome::Unreachable(why) => self.unreachable(why, attempt),
-            }
-            self.pause(attempt).await?;
-        }
     }
 
     fn unreachable(&self, why: Unreachable, attempt: u32) {
