@@ -11,10 +11,12 @@
 
 mod agent;
 mod file;
+mod listen;
 mod place;
 mod table;
 
 pub use agent::{AgentError, TrafficServerAgent, TrafficServerAgentConfig};
+pub use listen::RunningTrafficServerAgent;
 pub use place::{LINE_BYTES_MAX, Place};
 pub use table::{RETIRED_FOR, RULES_MAX_DEFAULT, Rule, RuleTable, TableError, TooMany};
 

@@ -1,11 +1,22 @@
 //! The agent beside a real Traffic Server, set up by the sample configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use catharsis_agent::trafficserver::{AgentError, Place, TrafficServerAgent, TrafficServerAgentConfig};
-use catharsis_core::target::Mode;
+use catharsis_adapters::purger::edge::EdgePurger;
+use catharsis_adapters::purger::trafficserver::TrafficServerPurger;
+use catharsis_adapters::purger::{HttpLimits, NodeAddress};
+use catharsis_agent::trafficserver::{
+    AgentError, Place, RunningTrafficServerAgent, TrafficServerAgent, TrafficServerAgentConfig,
+};
+use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::keys::Bytewise;
+use catharsis_core::ports::Purger;
+use catharsis_core::receipt::{Outcome, Refusal};
+use catharsis_core::target::{CachePrefix, Encode, Mode, Target};
 use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::client::{Fetched, Source, get};
+use catharsis_testkit::conformance::invalidation;
 use catharsis_testkit::origin::Origin;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +31,11 @@ fn config(cache: &RealCache) -> TrafficServerAgentConfig {
         lifetime_max: Duration::from_secs(30 * 86_400),
         rules_max: 100,
     }
+}
+
+fn directory(seq: u64, url: &str) -> Invalidation {
+    let prefix = CachePrefix::parse(url, Encode::AsSubmitted).expect("a valid directory");
+    Invalidation { target: Target::Prefix(prefix).into(), ..invalidation(seq, url) }
 }
 
 /// A Traffic Server with its agent, whose worker ends with it.
@@ -218,6 +234,47 @@ mod whole {
         std::fs::write(site.cache.trafficserver_rules(), "^http:// 2000000000\n").expect("writable");
         let foreign = TrafficServerAgent::start(config(&site.cache), CancellationToken::new());
         assert!(matches!(foreign, Err(AgentError::Foreign { .. })));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_batch_purges_urls_by_purge_and_directories_by_the_agent() {
+        let origin = Origin::start().await;
+        let cache = RealCache::trafficserver(origin.address(), Relay::Allowed).await;
+        let control = "127.0.0.1:0".parse().expect("an address");
+        let agent = RunningTrafficServerAgent::start(config(&cache), control, None).await.expect("it starts");
+        let limits = HttpLimits::default();
+        let told = EdgePurger::new(NodeAddress::from(agent.control_addr()), limits, "log", None).expect("a valid name");
+        let purger = TrafficServerPurger::new(cache.purge.into(), limits, Arc::new(Bytewise::default()));
+        let alone = [invalidation(1, "http://www.a.test/u"), directory(2, "http://www.a.test/d/")];
+        let refused = Outcome::Refused(Refusal::Unsupported);
+        assert_eq!(purger.apply(&alone).await, [Outcome::Absent, refused.clone()], "without the agent");
+        assert_eq!(purger.everything(Seq(2)).await, refused);
+
+        let purger = purger.with_agent(told);
+        let fetch = async |path: &str| get(cache.traffic, HOST, path, &[]).await.source();
+        for path in ["/u", "/d/x", "/e/x", "/f"] {
+            fetch(path).await;
+            assert_eq!(fetch(path).await, Source::Hit, "{path}");
+        }
+        let batch = [
+            directory(3, "http://www.a.test/d/"),
+            invalidation(4, "http://www.a.test/u"),
+            invalidation(5, "http://www.a.test/never"),
+            directory(6, "https://www.a.test/e"),
+        ];
+        let outcomes = [Outcome::Applied, Outcome::Applied, Outcome::Absent, Outcome::Applied];
+        assert_eq!(purger.apply(&batch).await, outcomes);
+        for path in ["/u", "/d/x", "/e/x"] {
+            assert_eq!(fetch(path).await, Source::Miss, "{path}");
+        }
+        assert_eq!(fetch("/f").await, Source::Hit);
+        assert_eq!(purger.everything(Seq(6)).await, Outcome::Applied);
+        assert_eq!(fetch("/f").await, Source::Miss);
+        assert!(purger.answers().await);
+        agent.stop().await;
+        let outcomes = purger.apply(&batch).await;
+        assert!(matches!(outcomes[0], Outcome::Unreachable(_)), "{outcomes:?}");
+        assert!(matches!(outcomes[1], Outcome::Applied | Outcome::Absent), "URLs go on: {outcomes:?}");
     }
 
     #[tokio::test]

@@ -286,7 +286,6 @@ fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engin
             (Arc::new(varnish), None)
         }
         NodeKind::Nginx => (Arc::new(NginxPurger::new(address, limits, rules)), None),
-        NodeKind::TrafficServer => (Arc::new(TrafficServerPurger::new(address, limits, rules)), None),
         NodeKind::Squid => {
             let squid = SquidPurger::new(address, limits, Arc::clone(&rules));
             let squid = match reach.htcp {
@@ -294,6 +293,15 @@ fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engin
                 None => squid,
             };
             (Arc::new(squid), None)
+        }
+        NodeKind::TrafficServer => {
+            let mut purger = TrafficServerPurger::new(address, limits, rules);
+            if let Some(agent) = reach.agent {
+                let token = reach.token.as_ref().map(crate::config::Secret::expose);
+                let agent = EdgePurger::new(NodeAddress::from(agent), limits, log_id, token);
+                purger = purger.with_agent(agent.with_context(|| format!("[[node]] {}", node.id))?);
+            }
+            (Arc::new(purger), None)
         }
         NodeKind::Edge => {
             let token = reach.token.as_ref().map(crate::config::Secret::expose);

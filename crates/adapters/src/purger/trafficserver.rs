@@ -1,8 +1,9 @@
 //! Apache Traffic Server 9.2 with the sample configuration (`docs/caches/trafficserver`).
 //!
 //! What this is: `PURGE` to the traffic port: `200` when a copy was removed, with all its variants;
-//! `404` when there was none; `403` from an address that may not. What this is not: directories, hosts
-//! and everything, which Traffic Server knows no request for.
+//! `404` when there was none; `403` from an address that may not. Directories, hosts and everything, which
+//! Traffic Server knows no request for, go to an agent beside it; without one they are refused. What this
+//! is not: the agent (`catharsis_agent::trafficserver`).
 //!
 //! Invariants: an answer that does not carry the mark of the sample's script is never taken for a
 //! success. A host without a map in `remap.config` is refused by name, never called absent: this node
@@ -16,9 +17,11 @@ use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::keys::RulesOf;
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
+use catharsis_core::target::Target;
 
 use super::address::{HttpLimits, NodeAddress};
 use super::answer::{Answer, Marked};
+use super::edge::EdgePurger;
 use super::http::{Asked, Dialect, HttpEngine, Requests, by_status, probe};
 
 /// How Traffic Server names a host without a map; its status is that of an absent copy.
@@ -28,38 +31,69 @@ const UNMAPPED: &str = "Not Found on Accelerator";
 #[derive(Debug)]
 pub struct TrafficServerPurger {
     engine: HttpEngine<TrafficServer>,
+    agent: Option<EdgePurger>,
 }
 
 impl TrafficServerPurger {
     /// A purger of the Traffic Server whose traffic port is at this address. Connects when first used.
     #[must_use]
     pub const fn new(address: NodeAddress, limits: HttpLimits, rules: Arc<dyn RulesOf>) -> Self {
-        Self { engine: HttpEngine::new(address, limits, rules, TrafficServer) }
+        Self { engine: HttpEngine::new(address, limits, rules, TrafficServer), agent: None }
     }
+
+    /// The same with an agent, which is told of all but URLs.
+    #[must_use]
+    pub fn with_agent(self, agent: EdgePurger) -> Self {
+        Self { agent: Some(agent.for_agent(Self::ABILITIES)), ..self }
+    }
+
+    const ABILITIES: Abilities = Abilities {
+        url: Ability::Delete,
+        prefix: Ability::DeleteOrExpire,
+        host: Ability::DeleteOrExpire,
+        everything: Ability::DeleteOrExpire,
+        tag: Ability::Missing,
+    };
 }
 
 #[async_trait]
 impl Purger for TrafficServerPurger {
     fn abilities(&self) -> Abilities {
-        Abilities {
-            url: Ability::Delete,
-            prefix: Ability::Missing,
-            host: Ability::Missing,
-            everything: Ability::Missing,
-            tag: Ability::Missing,
+        let missing = Ability::Missing;
+        match self.agent {
+            Some(_) => Self::ABILITIES,
+            None => Abilities { prefix: missing, host: missing, everything: missing, ..Self::ABILITIES },
         }
     }
 
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
-        self.engine.apply(batch).await
+        let Some(agent) = &self.agent else { return self.engine.apply(batch).await };
+        let is_url = |invalidation: &&Invalidation| matches!(*invalidation.target, Target::Url(_));
+        let (urls, others): (Vec<Invalidation>, Vec<Invalidation>) = batch.iter().cloned().partition(|it| is_url(&it));
+        let told = async { if others.is_empty() { Vec::new() } else { agent.apply(&others).await } };
+        let (urls, others) = tokio::join!(self.engine.apply(&urls), told);
+        let (mut urls, mut others) = (urls.into_iter(), others.into_iter());
+        let outcome = |it: &Invalidation| if is_url(&it) { urls.next() } else { others.next() };
+        let missing = || Outcome::Unreachable(Unreachable::Protocol(Reason::new("an outcome is missing")));
+        batch.iter().map(outcome).map(|outcome| outcome.unwrap_or_else(missing)).collect()
     }
 
-    async fn everything(&self, _upto: Seq) -> Outcome {
-        Outcome::Refused(Refusal::Unsupported)
+    async fn everything(&self, upto: Seq) -> Outcome {
+        match &self.agent {
+            Some(agent) => agent.everything(upto).await,
+            None => Outcome::Refused(Refusal::Unsupported),
+        }
     }
 
     async fn answers(&self) -> bool {
-        probe(&self.engine).await
+        let agent = async {
+            match &self.agent {
+                Some(agent) => agent.answers().await,
+                None => true,
+            }
+        };
+        let (cache, agent) = tokio::join!(probe(&self.engine), agent);
+        cache && agent
     }
 }
 

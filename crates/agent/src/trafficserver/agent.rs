@@ -7,6 +7,7 @@
 //! Invariant: one change at a time. A success is answered only after the plugin has loaded the rules of that order.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use catharsis_core::domain::DomainName;
 use catharsis_core::keys::KeyRules;
 use catharsis_core::target::{HostName, Mode};
-use catharsis_edge::control::{Orders, Refused};
+use catharsis_edge::control::{OpenControl, Orders, Refused};
 use catharsis_edge::protocol::{
     DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, LogId, StatusResponse, WireInvalidation,
     WireMode, WireOutcome, WireReason, WireSeq, WireTarget,
@@ -80,6 +81,17 @@ pub enum AgentError {
         /// Why.
         error: TableError,
     },
+    /// Anyone could purge.
+    #[error(transparent)]
+    Control(#[from] OpenControl),
+    /// The socket cannot be had.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// A setting is out of its bounds.
     #[error("{0}")]
     Setting(&'static str),
@@ -97,7 +109,7 @@ pub struct TrafficServerAgent {
 struct Known {
     log: Option<LogId>,
     position: Option<WireSeq>,
-    generation: Option<u64>,
+    table: Option<(LogId, u64)>,
     rules: HashMap<DomainName, KeyRules>,
     in_use: u64,
 }
@@ -188,8 +200,11 @@ impl Orders for TrafficServerAgent {
         let position = WireSeq::try_from(order.upto());
         let position = position.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.log = Some(order.log().clone());
-        known.position = known.position.max(Some(position));
+        if known.log.as_ref() != Some(order.log()) {
+            (known.log, known.position) = (Some(order.log().clone()), None);
+        }
+        let position = known.position.map_or(position, |known| known.max(position));
+        known.position = Some(position);
         if let Ok(Some(in_use)) = purged {
             known.in_use = in_use as u64;
         }
@@ -200,8 +215,14 @@ impl Orders for TrafficServerAgent {
         let generation = table.generation();
         let rules = table.rules().iter().map(|it| (DomainName::from(it.name.clone()), it.rules.rules().clone()));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((log, newer)) = &known.table
+            && log == table.log()
+            && *newer > generation
+        {
+            return Err(Refused(StatusCode::CONFLICT, format!("a table of generation {newer} is in use")));
+        }
         known.rules = rules.collect();
-        known.generation = Some(generation);
+        known.table = Some((table.log().clone(), generation));
         Ok(DomainsResponse { generation })
     }
 
@@ -210,7 +231,7 @@ impl Orders for TrafficServerAgent {
         let zero = zero.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let position = known.position.unwrap_or(zero);
-        let (log, domains) = (known.log.clone(), known.generation);
+        let (log, domains) = (known.log.clone(), known.table.as_ref().map(|(_, generation)| *generation));
         // What Traffic Server holds it tells nobody by way of this agent.
         Ok(StatusResponse { log, position, entries: 0, bytes: 0, marks: known.in_use, domains })
     }

@@ -61,8 +61,10 @@ pub struct CheckedNode {
     pub traffic: Option<SocketAddr>,
     /// Where Squid takes purges by HTCP.
     pub htcp: Option<SocketAddr>,
-    /// What an edge's control listener asks for.
+    /// What an edge's control listener asks for, or an agent's.
     pub token: Option<Secret>,
+    /// The control listener of a Traffic Server's agent.
+    pub agent: Option<SocketAddr>,
     /// How the ban list of a Varnish is looked at, if it is capped.
     pub management: Option<CheckedManagement>,
 }
@@ -291,8 +293,14 @@ fn check_nodes(sections: &[NodeSection], problems: &mut Problems) -> (Option<Top
         let Some(node) = problems.keep(&path, node(section)) else { continue };
         let Some(token) = problems.keep(&path, node_token(section)) else { continue };
         let Some(management) = problems.keep(&path, management(section)) else { continue };
-        let reach =
-            CheckedNode { address: section.address, traffic: section.traffic, htcp: section.htcp, token, management };
+        let reach = CheckedNode {
+            address: section.address,
+            traffic: section.traffic,
+            htcp: section.htcp,
+            token,
+            agent: section.agent,
+            management,
+        };
         reached.insert(node.id.clone(), reach);
         nodes.push(node);
     }
@@ -301,7 +309,10 @@ fn check_nodes(sections: &[NodeSection], problems: &mut Problems) -> (Option<Top
 
 fn node_token(section: &NodeSection) -> Result<Option<Secret>, String> {
     let token = one_secret(section.token.as_ref(), section.token_file.as_deref(), "token")?;
-    if token.is_some() && section.kind != KindName::Edge {
+    if section.agent.is_some() && section.kind != KindName::TrafficServer {
+        return Err("`agent` is for Traffic Server only".to_owned());
+    }
+    if token.is_some() && section.kind != KindName::Edge && section.agent.is_none() {
         return Err("only the built-in edge takes a token: let the cache itself check the relay's address".to_owned());
     }
     Ok(token)
@@ -321,10 +332,12 @@ fn node(section: &NodeSection) -> Result<Node, String> {
     if section.htcp.is_some() && section.kind != KindName::Squid {
         return Err("`htcp` is for kind `squid` only".to_owned());
     }
-    if section.kind == KindName::TrafficServer && section.join == JoinName::Everything {
-        return Err("Traffic Server cannot be told to forget everything: start it once with an empty cache \
-                    (`traffic_server -K`) before it is added, and write `join = \"empty\"`"
-            .to_owned());
+    if section.kind == KindName::TrafficServer && section.agent.is_none() && section.join == JoinName::Everything {
+        return Err(
+            "Traffic Server without an agent cannot be told to forget everything: start it once with an empty \
+                    cache (`traffic_server -K`) before it is added, and write `join = \"empty\"`"
+                .to_owned(),
+        );
     }
     Ok(Node {
         id: name(&section.name)?,

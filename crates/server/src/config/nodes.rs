@@ -42,10 +42,13 @@ pub struct NodeSection {
     /// be told, so `empty` is the only choice there.
     #[serde(default)]
     pub join: JoinName,
-    /// What an edge's control listener asks for.
+    /// What an edge's control listener asks for, or that of a Traffic Server's agent.
     pub token: Option<Secret>,
     /// A file that holds the token and nothing else.
     pub token_file: Option<PathBuf>,
+    /// Traffic Server: the control listener of the agent beside it, which is told of directories. Absent:
+    /// directories are refused there, and `join` must be `empty`.
+    pub agent: Option<SocketAddr>,
     /// Varnish: its management port (`-T`), through which the length of its ban list is seen. Absent: there
     /// is no cap on it.
     pub management: Option<SocketAddr>,

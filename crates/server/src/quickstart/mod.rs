@@ -203,6 +203,7 @@ fn node(name: &str, area: NodeAreaName, (control, traffic): (SocketAddr, SocketA
         join: JoinName::Everything,
         token: None,
         token_file: None,
+        agent: None,
         management: None,
         management_secret_file: None,
         bans_max: None,
