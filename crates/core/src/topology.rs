@@ -70,6 +70,8 @@ pub enum NodeKind {
     TrafficServer,
     /// Squid with the sample configuration.
     Squid,
+    /// nginx without the module, with an agent beside it.
+    NginxAgent,
     /// The built-in edge.
     Edge,
 }
@@ -83,6 +85,7 @@ impl NodeKind {
             Self::Nginx => "nginx",
             Self::TrafficServer => "trafficserver",
             Self::Squid => "squid",
+            Self::NginxAgent => "nginx-agent",
             Self::Edge => "edge",
         }
     }

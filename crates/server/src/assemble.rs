@@ -25,6 +25,7 @@ use catharsis_adapters::purger::trafficserver::TrafficServerPurger;
 use catharsis_adapters::purger::varnish::{Management, VarnishPurger};
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
+use catharsis_agent::nginx::{NginxAgent, RunningAgent};
 use catharsis_core::area::Area;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
@@ -69,6 +70,7 @@ pub struct Running {
     api: Option<ApiRole>,
     ops: Option<SocketAddr>,
     edges: Vec<RunningEdge>,
+    agents: Vec<RunningAgent>,
     /// Cancelled first: the process is no longer ready, and no further call is accepted.
     closing: CancellationToken,
     /// Cancelled when the doors are closed.
@@ -93,6 +95,7 @@ pub async fn start(config: &Config, checked: Checked) -> anyhow::Result<Running>
         api: None,
         ops: None,
         edges: Vec::new(),
+        agents: Vec::new(),
         closing: CancellationToken::new(),
         stopping: CancellationToken::new(),
         doors: JoinSet::new(),
@@ -100,6 +103,10 @@ pub async fn start(config: &Config, checked: Checked) -> anyhow::Result<Running>
     };
     for (section, token) in config.edges.iter().zip(&checked.edge_tokens) {
         running.edges.push(edges::start(section, token.as_ref())?);
+    }
+    for agent in checked.agents.clone() {
+        let name = agent.name.clone();
+        running.agents.push(NginxAgent::start(agent).await.with_context(|| format!("[[agent]] {name}"))?);
     }
     let mut ops_service = None;
     if let (Some(api), Some(store)) = (&config.api, &config.store) {
@@ -303,9 +310,13 @@ fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engin
             }
             (Arc::new(purger), None)
         }
-        NodeKind::Edge => {
+        NodeKind::Edge | NodeKind::NginxAgent => {
             let token = reach.token.as_ref().map(crate::config::Secret::expose);
             let edge = || EdgePurger::new(address.clone(), limits, log_id, token);
+            let edge = || match node.kind == NodeKind::NginxAgent {
+                true => edge().map(|it| it.for_agent(catharsis_agent::nginx::ABILITIES)),
+                false => edge(),
+            };
             let edge = || edge().with_context(|| format!("[[node]] {}", node.id));
             let log = LogId::new(log_id).context("the name of the log does not fit the control protocol")?;
             // A connection of its own: a large table must not hold up a purge.
@@ -315,7 +326,7 @@ fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engin
     })
 }
 
-/// A built-in edge, told of domains over its control listener.
+/// A built-in edge or an agent, told of domains over its control listener.
 struct EdgeDomains {
     edge: EdgePurger,
     log: LogId,
@@ -388,6 +399,9 @@ impl Running {
         while self.workers.join_next().await.is_some() {}
         if let Some(role) = &self.api {
             role.store.close().await;
+        }
+        for agent in self.agents {
+            agent.stop().await;
         }
         for edge in self.edges {
             edge.stop().await;

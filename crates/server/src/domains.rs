@@ -1,4 +1,4 @@
-//! Domains on their way to the built-in edges.
+//! Domains on their way to the built-in edges, and to agents, which follow their key rules.
 //!
 //! What this is: a worker for each edge that keeps its table of domains equal to the registry's, and the
 //! knowledge of how far each edge has come. What this is not: the edge, or a decision about domains.
@@ -73,10 +73,10 @@ enum Reach {
 }
 
 impl Distribution {
-    /// All edges among these nodes, none of which was told anything yet.
+    /// All edges and agents among these nodes, none of which was told anything yet.
     #[must_use]
     pub fn of(nodes: &[Arc<Node>]) -> Self {
-        let edges = nodes.iter().filter(|node| node.kind == NodeKind::Edge);
+        let edges = nodes.iter().filter(|node| matches!(node.kind, NodeKind::Edge | NodeKind::NginxAgent));
         let start = |node: &Arc<Node>| Progress { area: node.area, told: 0, reach: Reach::Answers };
         Self { edges: Mutex::new(edges.map(|node| (node.id.clone(), start(node))).collect()) }
     }

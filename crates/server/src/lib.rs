@@ -7,6 +7,7 @@
 //! Invariant: only [`assemble`] names concrete adapters.
 
 pub mod admin;
+pub mod agents;
 pub mod assemble;
 pub mod config;
 pub mod domains;

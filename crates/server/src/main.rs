@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use catharsis_server::config::Config;
-use catharsis_server::{assemble, logging, quickstart};
+use catharsis_server::config::{Config, LogSection};
+use catharsis_server::{agents, assemble, logging, quickstart};
 
 /// Removes URLs from every HTTP cache that you run, in the region that you name, and proves it.
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Purge a cache that cannot purge by itself, from beside it, until SIGTERM or Ctrl-C.
+    #[command(subcommand)]
+    Agent(agents::Command),
     /// See a URL leave real caches in both areas: API, relay, origin and two edges on this machine.
     Quickstart(quickstart::Options),
     #[command(flatten)]
@@ -57,6 +60,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             print!("{}", toml::to_string_pretty(&config).context("the configuration cannot be shown")?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Agent(command) => many_threads()?.block_on(async {
+            logging::start(&LogSection::default())?;
+            agents::run(command, stop_on_signal()?).await
+        }),
         Command::Quickstart(options) => {
             many_threads()?.block_on(async { quickstart::run(options, stop_on_signal()?).await })
         }

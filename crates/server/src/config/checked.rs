@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use catharsis_agent::nginx::NginxAgentConfig;
 use catharsis_core::account::Limits;
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::domain::{DomainName, DomainStatus};
@@ -46,6 +47,8 @@ pub struct Checked {
     pub admin: Option<CheckedAdmin>,
     /// The tokens of the edges that run here, in the order of the sections.
     pub edge_tokens: Vec<Option<Secret>>,
+    /// The agents that run here.
+    pub agents: Vec<NginxAgentConfig>,
     /// The host name of probe objects, where nodes are to prove themselves.
     pub probe_host: Option<HostName>,
     /// The certificate of the API, if it is to have one.
@@ -69,7 +72,7 @@ pub struct CheckedNode {
     pub management: Option<CheckedManagement>,
 }
 
-pub(super) struct Problems(Vec<String>);
+pub(super) struct Problems(pub(super) Vec<String>);
 
 impl Problems {
     pub(super) fn add(&mut self, text: impl Into<String>) {
@@ -98,6 +101,7 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let probe_host = config.probe.as_ref().map(|section| HostName::parse(&section.host));
     let probe_host = probe_host.and_then(|host| problems.keep("[probe] host", host));
     let edge_tokens = config.edges.iter().map(|edge| check_edge(edge, &mut problems)).collect();
+    let agents = config.agents.iter().filter_map(|agent| super::agents::check(agent, &mut problems)).collect();
     match topology {
         Some(topology) if problems.0.is_empty() => Ok(Checked {
             seed,
@@ -106,6 +110,7 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
             nodes,
             admin,
             edge_tokens,
+            agents,
             probe_host,
             tls: tls.map(Arc::new),
         }),
@@ -117,8 +122,8 @@ fn check_roles(config: &Config, problems: &mut Problems) {
     match (&config.api, &config.store) {
         (Some(_), None) => problems.add("[store]: [api] needs it: write `[store]` with a `path`"),
         (None, Some(_)) => problems.add("[store]: it serves nothing without [api]"),
-        (None, None) if config.edges.is_empty() => {
-            problems.add("nothing to run: write `[api]` and `[store]`, or an `[[edge]]`");
+        (None, None) if config.edges.is_empty() && config.agents.is_empty() => {
+            problems.add("nothing to run: write `[api]` and `[store]`, an `[[edge]]` or an `[[agent]]`");
         }
         (None, None) | (Some(_), Some(_)) => {}
     }
@@ -312,8 +317,11 @@ fn node_token(section: &NodeSection) -> Result<Option<Secret>, String> {
     if section.agent.is_some() && section.kind != KindName::TrafficServer {
         return Err("`agent` is for Traffic Server only".to_owned());
     }
-    if token.is_some() && section.kind != KindName::Edge && section.agent.is_none() {
-        return Err("only the built-in edge takes a token: let the cache itself check the relay's address".to_owned());
+    let speaks_control = matches!(section.kind, KindName::Edge | KindName::NginxAgent) || section.agent.is_some();
+    if token.is_some() && !speaks_control {
+        return Err(
+            "only the built-in edge and agents take a token: let the cache itself check the relay's address".to_owned()
+        );
     }
     Ok(token)
 }
@@ -355,6 +363,7 @@ fn node(section: &NodeSection) -> Result<Node, String> {
             KindName::Nginx => NodeKind::Nginx,
             KindName::TrafficServer => NodeKind::TrafficServer,
             KindName::Squid => NodeKind::Squid,
+            KindName::NginxAgent => NodeKind::NginxAgent,
             KindName::Edge => NodeKind::Edge,
         },
         shield: section.shield.as_deref().map(name).transpose()?,

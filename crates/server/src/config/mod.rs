@@ -8,6 +8,7 @@
 
 mod accounts;
 mod admin;
+mod agents;
 mod api;
 mod checked;
 mod nodes;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, KeySection};
 pub use admin::{AdminSection, CheckedAdmin, RemoteName};
+pub use agents::{AgentKindName, AgentSection};
 pub use api::ApiSection;
 pub use checked::{Checked, CheckedNode};
 pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
@@ -72,6 +74,9 @@ pub struct Config {
     /// Built-in edges that run in this process.
     #[serde(default, rename = "edge")]
     pub edges: Vec<EdgeSection>,
+    /// Agents that run in this process.
+    #[serde(default, rename = "agent")]
+    pub agents: Vec<AgentSection>,
 }
 
 /// `[store]`: the embedded store.

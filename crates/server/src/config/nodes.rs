@@ -24,7 +24,7 @@ pub struct NodeSection {
     pub tier: TierName,
     /// What kind of cache it is.
     pub kind: KindName,
-    /// Where it is told: the listener that takes PURGE, or an edge's control listener. Purges go
+    /// Where it is told: the listener that takes PURGE, or an edge's or agent's control listener. Purges go
     /// nowhere else.
     pub address: SocketAddr,
     /// Where its clients connect, over plain HTTP: prefetches are fetched through it. Absent: a prefetch
@@ -38,11 +38,11 @@ pub struct NodeSection {
     /// edge (and nothing else is possible there), else `bounded`.
     pub fence: Option<FenceSection>,
     /// What it holds when it is added to a running installation, default `everything`: unknown, so
-    /// it is told to forget everything. `empty`: you vouch that it is empty. nginx and Squid cannot
-    /// be told, so `empty` is the only choice there.
+    /// it is told to forget everything. `empty`: you vouch that it is empty. nginx without an agent and
+    /// Squid cannot be told, so `empty` is the only choice there.
     #[serde(default)]
     pub join: JoinName,
-    /// What an edge's control listener asks for, or that of a Traffic Server's agent.
+    /// What an edge's or agent's control listener asks for.
     pub token: Option<Secret>,
     /// A file that holds the token and nothing else.
     pub token_file: Option<PathBuf>,
@@ -97,6 +97,9 @@ pub enum KindName {
     TrafficServer,
     /// Squid with the sample configuration.
     Squid,
+    /// nginx without the module, with an agent beside it.
+    #[serde(rename = "nginx-agent")]
+    NginxAgent,
     /// The built-in edge.
     Edge,
 }

@@ -185,6 +185,7 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         }],
         nodes,
         edges: Vec::new(),
+        agents: Vec::new(),
     }
 }
 

@@ -61,7 +61,7 @@ impl Place {
         let repeat = Duration::from_millis(300);
         let fence = match kind {
             NodeKind::Edge => Fence::Exact,
-            NodeKind::Varnish | NodeKind::Nginx | NodeKind::Squid | NodeKind::TrafficServer => {
+            NodeKind::Varnish | NodeKind::Nginx | NodeKind::NginxAgent | NodeKind::Squid | NodeKind::TrafficServer => {
                 Fence::Bounded(BoundedFence::new(vec![repeat], 5 * repeat).expect("it rises"))
             }
         };
@@ -81,7 +81,9 @@ impl Place {
                 Arc::new(TrafficServerPurger::new(address, limits, Arc::new(Bytewise::default())))
             }
             NodeKind::Squid => Arc::new(SquidPurger::new(address, limits, Arc::new(Bytewise::default()))),
-            NodeKind::Edge => Arc::new(EdgePurger::new(address, limits, log_id, None).expect("a valid name")),
+            NodeKind::Edge | NodeKind::NginxAgent => {
+                Arc::new(EdgePurger::new(address, limits, log_id, None).expect("a valid name"))
+            }
         }
     }
 
