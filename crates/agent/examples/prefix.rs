@@ -47,11 +47,13 @@ fn store(directory: &Path, key: &str) {
     file[54..56].copy_from_slice(&start.to_ne_bytes());
     file[56..58].copy_from_slice(&(start + 19).to_ne_bytes());
     file.extend(format!("\nKEY: {key}\nHTTP/1.1 200 OK\r\n\r\n").into_bytes());
-    let path = below.join(name);
-    if std::fs::write(&path, &file).is_err() {
-        std::fs::create_dir_all(below).unwrap();
-        std::fs::write(path, file).unwrap();
+    // Moved into place whole, as nginx does it: a file that is found empty is taken for none of the cache's.
+    let temp = below.join(format!("{name}.0000000001"));
+    if std::fs::write(&temp, &file).is_err() {
+        std::fs::create_dir_all(&below).unwrap();
+        std::fs::write(&temp, file).unwrap();
     }
+    std::fs::rename(temp, below.join(name)).unwrap();
 }
 
 /// Processor time of all threads of this process so far.

@@ -23,8 +23,8 @@ use catharsis_edge::protocol::{DomainRules, KeyHost, KeyPath, WireTarget, WireUr
 
 use super::key::{KeyTemplate, ParsedKey};
 
-/// Files in an index, default. A file takes about 250 bytes and twice the length of its URL (see
-/// docs/performance.md), so at most about 3 GB.
+/// Files in an index, default. A file with a URL of 40 bytes takes about 200 bytes (see
+/// docs/performance.md), so they take about 2 GB.
 pub const ENTRIES_MAX: usize = 8_000_000;
 
 /// The index is full: what was not taken in would be missed by purges.
