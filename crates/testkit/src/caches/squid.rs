@@ -45,6 +45,8 @@ impl RealCache {
                 ("@RUN_DIR@", &at("run")),
             ],
         );
+        // Thousands of directories would take longer to make than a test.
+        let configuration = configuration.replace(" 256 16 256", " 256 1 4");
         let file = directory.path().join("squid.conf");
         std::fs::write(&file, edit(configuration)).expect("a writable directory");
         let made = squid(directory.path(), traffic).arg("-z").output();
@@ -54,6 +56,24 @@ impl RealCache {
         let mut cache = Self { traffic, purge: traffic, management: None, htcp: Some(htcp), process, directory };
         cache.listens(traffic).await;
         cache
+    }
+
+    /// Starts a Squid whose agent is asked for names at this address, by a copy of this program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn squid_with_agent(origin: SocketAddr, relay: Relay, program: &Path, agent: SocketAddr) -> Self {
+        Self::squid_edited(origin, relay, |configuration| {
+            // Squid's user may not be able to enter the folder of the build.
+            let run = configuration.lines().find_map(|line| line.strip_prefix("coredump_dir "));
+            let copy = Path::new(run.expect("the sample names its directory")).join("store-id");
+            std::fs::copy(program, &copy).expect("a writable directory");
+            let copy = copy.to_str().expect("a temporary path is text");
+            let added = sample("squid-agent.conf", &[("@STORE_ID_PROGRAM@", copy), ("@AGENT@", &agent.to_string())]);
+            let left: Vec<_> = configuration.lines().filter(|line| !line.contains("varies")).collect();
+            format!("{}\n{added}", left.join("\n"))
+        })
+        .await
     }
 
     /// Ends the Squid as an operator does and starts it again, with what it kept on disk.
