@@ -18,7 +18,7 @@ use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::board::Board;
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::keys::Bytewise;
-use catharsis_core::ports::{Purger, Store};
+use catharsis_core::ports::{Log, Purger, Store};
 use catharsis_core::receipt::Outcome;
 use catharsis_core::relay::{Observer, Relay as Engine, RelayEvent, Worker};
 use catharsis_core::retry::RetryPolicy;
@@ -164,11 +164,12 @@ async fn engine(node: &Arc<Node>) -> (MemStore, Engine) {
     let (store, log) = MemStore::new();
     let nodes = [Arc::clone(node)];
     let cursors = store.cursors(&nodes).await.expect("memory never fails");
+    let log: Arc<dyn Log> = Arc::new(log);
     let engine = Engine {
-        log: Arc::new(log),
+        log: Arc::clone(&log),
         store: Arc::new(store.clone()),
         clock: Arc::new(SystemClock::new()),
-        board: Arc::new(Board::new(&nodes, cursors)),
+        board: Arc::new(Board::new(&nodes, cursors, log)),
         observer: Arc::new(Shown),
         retry: RetryPolicy::default(),
     };

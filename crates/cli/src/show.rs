@@ -153,7 +153,7 @@ pub(crate) async fn nodes(options: Nodes, console: &mut Console) -> Result<(), E
         console.json(&answer);
         return Ok(());
     }
-    let heading = ["NODE", "AREA", "TIER", "KIND", "FENCE", "STATE", "CURSOR", "LAG", "LAST RECEIPT"];
+    let heading = ["NODE", "AREA", "TIER", "KIND", "FENCE", "ROTATION", "STATE", "CURSOR", "LAG", "LAST RECEIPT"];
     console.table(&heading, &answer.nodes.iter().map(node_row).collect::<Vec<_>>());
     for node in &answer.nodes {
         let cannot = node.abilities.iter().filter(|(_, ability)| *ability == "none").map(|(scope, _)| scope.as_str());
@@ -179,6 +179,7 @@ fn node_row(node: &CacheNode) -> Vec<String> {
         node.tier.clone(),
         node.kind.clone(),
         node.fence.clone(),
+        node.rotation.clone(),
         node.state.clone(),
         node.cursor.to_string(),
         node.lag.to_string(),

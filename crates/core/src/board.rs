@@ -2,18 +2,20 @@
 //!
 //! What this is: the cursors of all nodes in memory, shared by the workers that move them, by edges
 //! that wait for their shield and by whoever derives a status. What this is not: the truth; that is
-//! the store. Invariant: the board never shows a cursor that is not durable.
+//! the store. Invariants: the board never shows a cursor that is not durable, nor a watermark below one
+//! that it has shown; which nodes are on it may change at any time.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::abilities::Abilities;
 use crate::area::{Area, PerArea};
 use crate::clock::UnixMillis;
+use crate::duty::{Duty, Watermark};
 use crate::invalidation::Seq;
-use crate::ports::{Cursor, Membership};
+use crate::ports::{Cursor, Log, Membership};
 use crate::proof::Proof;
 use crate::receipt::Unreachable;
 use crate::topology::{Node, NodeId};
@@ -27,6 +29,8 @@ pub struct Standing {
     pub settled: Seq,
     /// Whether the cursor says what the node has forgotten.
     pub membership: Membership,
+    /// Whether `done` waits for it.
+    pub duty: Duty,
     /// When the last receipt came.
     pub last_receipt: Option<UnixMillis>,
     /// Why it cannot be told now; `None` while it answers.
@@ -49,10 +53,42 @@ pub struct Trouble {
 }
 
 /// The standing of all nodes.
-#[derive(Debug)]
 pub struct Board {
-    nodes: Vec<Arc<Node>>,
+    log: Arc<dyn Log>,
+    /// One lock for all that the watermarks follow from, so that what is shown and who counts fit together.
+    /// Never held across an await.
+    roster: Mutex<Roster>,
+    moves: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").field("roster", &self.roster).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Roster {
+    nodes: Arc<[Arc<Node>]>,
     cells: HashMap<NodeId, watch::Sender<Standing>>,
+    watermarks: PerArea<Watermark>,
+}
+
+/// Keeps the watermarks where they are until it is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    board: Arc<Board>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut roster = self.board.roster();
+        for area in Area::ALL {
+            roster.watermarks.get_mut(area).let_go();
+        }
+        drop(roster);
+        self.board.moved();
+    }
 }
 
 /// How an area's watermark moved.
@@ -64,80 +100,187 @@ pub struct WatermarkMove {
     pub to: Seq,
 }
 
-impl Board {
-    /// A board of these nodes at these cursors. A node without a cursor begins before all.
-    #[must_use]
-    pub fn new(nodes: &[Arc<Node>], cursors: Vec<Cursor>) -> Self {
-        let mut known: HashMap<NodeId, Cursor> = cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
-        let cells = nodes.iter().map(|node| {
-            let cursor = known.remove(&node.id);
-            let seq = cursor.as_ref().map_or(Seq::ZERO, |cursor| cursor.seq);
-            let standing = Standing {
-                applied: seq,
-                settled: seq,
-                membership: cursor.as_ref().map_or(Membership::Joining, |cursor| cursor.membership),
-                last_receipt: cursor.and_then(|cursor| cursor.last_receipt),
-                trouble: None,
-                proof: None,
-                abilities: None,
-            };
-            (node.id.clone(), watch::Sender::new(standing))
-        });
-        Self { nodes: nodes.to_vec(), cells: cells.collect() }
+impl Roster {
+    fn members(&self, area: Area) -> impl Iterator<Item = (Duty, Seq)> {
+        let there = self.nodes.iter().filter(move |node| node.area == area);
+        let standing = |cell: &watch::Sender<Standing>| {
+            let standing = cell.borrow();
+            (standing.duty, standing.settled)
+        };
+        there.filter_map(|node| self.cells.get(&node.id)).map(standing)
     }
 
-    /// The nodes on the board.
+    fn look(&mut self, area: Area, head: Seq) -> Seq {
+        let mut watermark = *self.watermarks.get(area);
+        let shown = watermark.look(self.members(area), head);
+        *self.watermarks.get_mut(area) = watermark;
+        shown
+    }
+}
+
+impl Board {
+    /// A board of these nodes at these cursors. A node without a cursor begins before all. An area where nobody
+    /// counts is done up to the head of this log.
     #[must_use]
-    pub fn nodes(&self) -> &[Arc<Node>] {
-        &self.nodes
+    pub fn new(nodes: &[Arc<Node>], cursors: Vec<Cursor>, log: Arc<dyn Log>) -> Self {
+        let mut known: HashMap<NodeId, Cursor> = cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
+        let cells = nodes.iter().map(|node| {
+            let standing = first_standing(node, known.remove(&node.id));
+            (node.id.clone(), watch::Sender::new(standing))
+        });
+        let cells = cells.collect();
+        let mut roster = Roster { nodes: nodes.into(), cells, watermarks: PerArea::default() };
+        roster.watermarks = PerArea::from_fn(|area| Watermark::at_start(roster.members(area), log.head(area)));
+        Self { log, roster: Mutex::new(roster), moves: watch::Sender::new(0) }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moved(&self) {
+        self.moves.send_modify(|moves| *moves = moves.wrapping_add(1));
+    }
+
+    /// The nodes on the board at this moment.
+    #[must_use]
+    pub fn nodes(&self) -> Arc<[Arc<Node>]> {
+        Arc::clone(&self.roster().nodes)
     }
 
     /// A node's standing; `None` for a node that is not on the board.
     #[must_use]
     pub fn standing(&self, node: &NodeId) -> Option<Standing> {
-        self.cells.get(node).map(|cell| cell.borrow().clone())
+        self.roster().cells.get(node).map(|cell| cell.borrow().clone())
     }
 
-    /// The lowest cursor of an area; beyond all positions where the area has no node, since then
-    /// nothing there can serve an old copy.
+    /// How far an area is done: the lowest cursor of the nodes that count, or the log's head where nobody does,
+    /// since then nothing there can serve an old copy. It never goes back (`crate::duty`).
     #[must_use]
     pub fn watermark(&self, area: Area) -> Seq {
-        let members = self.nodes.iter().filter(|node| node.area == area);
-        members
-            .filter_map(|node| self.cells.get(&node.id))
-            .map(|cell| cell.borrow().settled)
-            .min()
-            .unwrap_or(Seq(u64::MAX))
+        self.roster().look(area, self.log.head(area))
     }
 
-    /// The lowest cursor of each area.
+    /// How far each area is done.
     #[must_use]
     pub fn watermarks(&self) -> PerArea<Seq> {
         PerArea::from_fn(|area| self.watermark(area))
     }
 
-    /// How far a node behind this shield may go: its cursor, or nothing while its content is
-    /// unknown, for an edge could refill from what it has not yet forgotten.
+    /// How far a node behind this shield may go: its cursor, whether it counts or not, or nothing while its
+    /// content is unknown, for an edge could refill from what it has not yet forgotten.
     #[must_use]
     pub fn shield_limit(&self, shield: &NodeId) -> Seq {
-        self.cells.get(shield).map_or(Seq::ZERO, |cell| limit(&cell.borrow()))
+        self.roster().cells.get(shield).map_or(Seq::ZERO, |cell| limit(&cell.borrow()))
     }
 
     /// Waits until the shield's limit is beyond `after`. Level-triggered: what happened before the
-    /// call counts, so no move is missed.
+    /// call counts, so no move is missed. Never ends for a shield that is not, or no longer, on the board.
     pub async fn shield_beyond(&self, shield: &NodeId, after: Seq) {
-        let Some(cell) = self.cells.get(shield) else {
-            return std::future::pending().await;
-        };
-        let mut moves = cell.subscribe();
-        // The sender lives in `self`, so waiting cannot fail while this future exists.
-        let _moved = moves.wait_for(|standing| limit(standing) > after).await;
+        if let Some(mut moves) = self.watch(shield)
+            && moves.wait_for(|standing| limit(standing) > after).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
-    /// A receiver of a node's standing, for whoever shows it as it changes.
+    /// A receiver of a node's standing, for whoever shows it as it changes. It ends when the node is taken out.
     #[must_use]
     pub fn watch(&self, node: &NodeId) -> Option<watch::Receiver<Standing>> {
-        self.cells.get(node).map(watch::Sender::subscribe)
+        self.roster().cells.get(node).map(watch::Sender::subscribe)
+    }
+
+    /// Changes whenever a node's standing does, and whenever nodes come or go.
+    #[must_use]
+    pub fn moves(&self) -> watch::Receiver<u64> {
+        self.moves.subscribe()
+    }
+
+    /// Keeps the watermarks where they are while nodes come and go: a new node's first cursor, which is that of
+    /// the slowest, is then not below what is shown when it comes on the board.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        let mut roster = self.roster();
+        for area in Area::ALL {
+            // What was done up to now is done; from here it stands.
+            roster.look(area, self.log.head(area));
+            roster.watermarks.get_mut(area).hold();
+        }
+        drop(roster);
+        Hold { board: Arc::clone(self) }
+    }
+
+    /// Takes nodes off the board. Their workers must have ended, and the store must have forgotten them.
+    pub fn take_out(&self, gone: &[NodeId]) {
+        let mut roster = self.roster();
+        roster.nodes = roster.nodes.iter().filter(|node| !gone.contains(&node.id)).cloned().collect();
+        roster.cells.retain(|node, _| !gone.contains(node));
+        drop(roster);
+        self.moved();
+    }
+
+    /// Brings the board to these nodes: new ones come at their cursors, those that stay keep their standing as far
+    /// as the store is not ahead of it, and each gets to do what its operator wants now. None may be missing that
+    /// is on the board.
+    ///
+    /// One step for whoever reads: before it the old nodes hold, behind it the new ones, and the watermark that
+    /// was shown last is the same.
+    pub fn bring(&self, _held: &Hold, nodes: &[Arc<Node>], cursors: Vec<Cursor>) {
+        let mut known: HashMap<NodeId, Cursor> = cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
+        let mut roster = self.roster();
+        for node in nodes {
+            let cursor = known.remove(&node.id);
+            match roster.cells.get(&node.id) {
+                Some(cell) => cell.send_modify(|standing| stay(standing, node, cursor)),
+                None => {
+                    let mut standing = first_standing(node, cursor);
+                    // Cannot be, since the watermark was held; were it, the node would have to catch up first.
+                    if standing.duty == Duty::Counts
+                        && !roster.watermarks.get(node.area).is_reached_by(standing.settled)
+                    {
+                        standing.duty = Duty::Returning;
+                    }
+                    roster.cells.insert(node.id.clone(), watch::Sender::new(standing));
+                }
+            }
+        }
+        roster.nodes = nodes.into();
+        drop(roster);
+        self.moved();
+    }
+
+    /// Waits until a returning node has reached the watermark: `false` when it does not return (any more).
+    pub(crate) async fn has_returned(&self, node: &NodeId) -> bool {
+        let (mut standing, shown) = {
+            let roster = self.roster();
+            let (Some(cell), Some(known)) = (roster.cells.get(node), roster.nodes.iter().find(|it| it.id == *node))
+            else {
+                return false;
+            };
+            // It stands still as long as this node returns.
+            (cell.subscribe(), *roster.watermarks.get(known.area))
+        };
+        let ended = standing.wait_for(|it| it.duty != Duty::Returning || has_reached(it, shown)).await;
+        ended.is_ok_and(|it| it.duty == Duty::Returning)
+    }
+
+    /// Counts a node again, of which the store knows that it counts, unless it was drained meanwhile.
+    pub(crate) fn returned(&self, node: &NodeId) {
+        let roster = self.roster();
+        let area = roster.nodes.iter().find(|it| it.id == *node).map(|it| it.area);
+        if let (Some(area), Some(cell)) = (area, roster.cells.get(node)) {
+            let shown = *roster.watermarks.get(area);
+            cell.send_if_modified(|standing| {
+                let counts = standing.duty == Duty::Returning && has_reached(standing, shown);
+                if counts {
+                    standing.duty = Duty::Counts;
+                }
+                counts
+            });
+        }
+        drop(roster);
+        self.moved();
     }
 
     pub(crate) fn applied(&self, node: &NodeId, upto: Seq) {
@@ -146,15 +289,20 @@ impl Board {
 
     /// Shows a cursor that the store has kept.
     pub(crate) fn settled(&self, node: &Node, upto: Seq, at: UnixMillis) -> WatermarkMove {
-        // Another worker may move its node in between; then both report an overlapping move, which
-        // only makes a latency histogram count an item twice.
-        let from = self.watermark(node.area);
-        self.change(&node.id, |standing| {
-            standing.settled = standing.settled.max(upto);
-            standing.applied = standing.applied.max(upto);
-            standing.last_receipt = Some(at);
-        });
-        WatermarkMove { from, to: self.watermark(node.area) }
+        let head = self.log.head(node.area);
+        let mut roster = self.roster();
+        let from = roster.look(node.area, head);
+        if let Some(cell) = roster.cells.get(&node.id) {
+            cell.send_modify(|standing| {
+                standing.settled = standing.settled.max(upto);
+                standing.applied = standing.applied.max(upto);
+                standing.last_receipt = Some(at);
+            });
+        }
+        let to = roster.look(node.area, head);
+        drop(roster);
+        self.moved();
+        WatermarkMove { from, to }
     }
 
     pub(crate) fn joined(&self, node: &NodeId, cursor: Seq) {
@@ -181,16 +329,54 @@ impl Board {
     }
 
     pub(crate) fn untroubled(&self, node: &NodeId) {
-        if let Some(cell) = self.cells.get(node) {
-            cell.send_if_modified(|standing| standing.trouble.take().is_some());
+        let roster = self.roster();
+        let Some(cell) = roster.cells.get(node) else { return };
+        let was_troubled = cell.send_if_modified(|standing| standing.trouble.take().is_some());
+        drop(roster);
+        if was_troubled {
+            self.moved();
         }
     }
 
     fn change(&self, node: &NodeId, change: impl FnOnce(&mut Standing)) {
-        if let Some(cell) = self.cells.get(node) {
+        if let Some(cell) = self.roster().cells.get(node) {
             cell.send_modify(change);
         }
+        self.moved();
     }
+}
+
+fn first_standing(node: &Node, cursor: Option<Cursor>) -> Standing {
+    let seq = cursor.as_ref().map_or(Seq::ZERO, |cursor| cursor.seq);
+    Standing {
+        applied: seq,
+        settled: seq,
+        membership: cursor.as_ref().map_or(Membership::Joining, |cursor| cursor.membership),
+        duty: cursor.as_ref().map_or_else(|| Duty::of_new(node.rotation), |cursor| cursor.duty),
+        last_receipt: cursor.and_then(|cursor| cursor.last_receipt),
+        trouble: None,
+        proof: None,
+        abilities: None,
+    }
+}
+
+/// What the store knows is newer where a worker was stopped after the store had kept its receipt and before the
+/// board had shown it. Its successor must begin there: a receipt that began earlier and went further would be taken
+/// for one that was kept before.
+fn stay(standing: &mut Standing, node: &Node, cursor: Option<Cursor>) {
+    standing.duty = standing.duty.wanted(node.rotation);
+    if let Some(cursor) = cursor {
+        standing.settled = standing.settled.max(cursor.seq);
+        standing.applied = standing.applied.max(cursor.seq);
+        standing.last_receipt = standing.last_receipt.max(cursor.last_receipt);
+        if cursor.membership == Membership::Member {
+            standing.membership = Membership::Member;
+        }
+    }
+}
+
+fn has_reached(standing: &Standing, watermark: Watermark) -> bool {
+    standing.membership == Membership::Member && watermark.is_reached_by(standing.settled)
 }
 
 fn limit(standing: &Standing) -> Seq {

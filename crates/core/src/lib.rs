@@ -29,6 +29,7 @@ pub mod task;
 pub mod topology;
 
 pub mod batch;
+pub mod duty;
 pub mod notify;
 pub mod plan;
 pub mod progress;
@@ -41,4 +42,5 @@ pub mod ports;
 pub mod proof;
 pub mod push;
 pub mod relay;
+pub mod returning;
 pub mod service;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use crate::abilities::Abilities;
 use crate::area::{Area, PerArea};
 use crate::clock::{Tick, UnixMillis};
+use crate::duty::Duty;
 use crate::error::{ChangeError, LogError, StoreError, SubmitError};
 use crate::history::{HistoryPage, HistoryQuery, TaskRecord};
 use crate::invalidation::{Invalidation, Seq};
@@ -105,11 +106,24 @@ pub trait Store: Send + Sync {
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError>;
 
     /// The cursors of these nodes: all that must answer. A node that has none gets the one that
-    /// [`first_cursor`] works out.
+    /// [`first_cursor`] works out. Of a drained one it is kept that it does not count, until [`Self::returned`].
     ///
     /// # Errors
     /// When the store fails.
     async fn cursors(&self, nodes: &[std::sync::Arc<Node>]) -> Result<Vec<Cursor>, StoreError>;
+
+    /// Forgets the cursors of all nodes but these: one that comes again under its name is new. Receipts stay.
+    /// Returns whose cursors were forgotten.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn forget_others(&self, nodes: &[std::sync::Arc<Node>]) -> Result<Vec<NodeId>, StoreError>;
+
+    /// Notes that a node counts again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn returned(&self, node: &NodeId, area: Area) -> Result<(), StoreError>;
 
     /// Notes that a node of unknown content has forgotten everything, which was true at `cursor`.
     ///
@@ -134,26 +148,29 @@ pub struct Cursor {
     pub seq: Seq,
     /// Whether what it holds is known.
     pub membership: Membership,
+    /// Whether it counts, or what hinders it.
+    pub duty: Duty,
     /// When its last receipt came; `None` before the first.
     pub last_receipt: Option<UnixMillis>,
 }
 
 /// The cursor of a node that has none, beside the `others` of its area that have one.
 ///
-/// It begins where the slowest of the others is: what is done stays done, and what is not yet done
+/// It begins where the slowest of the others that count is: what is done stays done, and what is not yet done
 /// waits for the new node too, for until it has forgotten everything it may serve any old copy. With
-/// nobody before it, it begins at the head; with nothing ever logged there is nothing to forget.
+/// nobody before it that counts, it begins at the head; with nothing ever logged there is nothing to forget.
 ///
 /// A node vouched to be empty is a member at once, unless it fetches through a shield whose own content
 /// is not known: from that it fills itself with old copies as soon as it serves.
 #[must_use]
 pub fn first_cursor<'a>(node: &Node, others: impl Iterator<Item = &'a Cursor>, head: Seq) -> Cursor {
     let others: Vec<&Cursor> = others.collect();
-    let seq = others.iter().map(|cursor| cursor.seq).min().unwrap_or(head);
+    let counting = others.iter().filter(|cursor| cursor.duty == Duty::Counts);
+    let seq = counting.map(|cursor| cursor.seq).min().unwrap_or(head);
     let is_member = |id: &NodeId| others.iter().any(|it| it.node == *id && it.membership == Membership::Member);
     let vouched = node.join == Join::Empty && node.shield.as_ref().is_none_or(is_member);
     let membership = if head == Seq::ZERO || vouched { Membership::Member } else { Membership::Joining };
-    Cursor { node: node.id.clone(), seq, membership, last_receipt: None }
+    Cursor { node: node.id.clone(), seq, membership, duty: Duty::of_new(node.rotation), last_receipt: None }
 }
 
 /// Whether a node's content is known.

@@ -241,12 +241,17 @@ impl PurgeService {
             return Ok(None);
         }
         let mut nodes = Vec::new();
+        let mut refusals = Refusals::None;
         for area in Area::ALL {
             let positions: Vec<(Seq, usize)> = record.positions(area).collect();
             let (Some((first, _)), Some((last, _))) = (positions.first(), positions.last()) else {
                 continue;
             };
             let receipts = self.store.receipts(area, *first, *last).await?;
+            // Also of nodes that were taken out since: what one refused stays failed.
+            if receipts.iter().any(|receipt| refuses(receipt, &positions)) {
+                refusals = Refusals::Some;
+            }
             for node in self.board.nodes().iter().filter(|node| node.area == area) {
                 let Some(standing) = self.board.standing(&node.id) else {
                     continue;
@@ -255,7 +260,7 @@ impl PurgeService {
             }
         }
         let items = u32::try_from(record.task.items.len()).unwrap_or(u32::MAX);
-        let status = self.task_status(&record, &nodes);
+        let status = self.task_status(&record, refusals);
         Ok(Some(TaskReceipts { id: id.clone(), accepted_at: record.task.accepted_at, status, items, nodes }))
     }
 
@@ -266,12 +271,20 @@ impl PurgeService {
     }
 
     /// A task is settled when its last position in each area is, since cursors pass in order.
-    fn task_status(&self, record: &TaskRecord, nodes: &[NodeReceipts]) -> ItemStatus {
-        let refused = nodes.iter().any(|node| !node.refused.is_empty());
-        let refusals = if refused { Refusals::Some } else { Refusals::None };
+    fn task_status(&self, record: &TaskRecord, refusals: Refusals) -> ItemStatus {
         let last = Area::ALL.into_iter().filter_map(|area| Some((area, record.positions(area).last()?.0)));
         self.view().item(last, record.task.accepted_at, refusals)
     }
+}
+
+fn refuses(receipt: &Receipt, positions: &[(Seq, usize)]) -> bool {
+    let outcome = |seq: &Seq| outcome_at(receipt, *seq);
+    positions.iter().filter_map(|(seq, _)| outcome(seq)).any(|it| matches!(it, Settled::Refused(_)))
+}
+
+fn outcome_at(receipt: &Receipt, seq: Seq) -> Option<&Settled> {
+    let place = seq.0.checked_sub(receipt.after.0 + 1)?;
+    receipt.outcomes.get(usize::try_from(place).ok()?)
 }
 
 fn node_receipts(
@@ -295,18 +308,13 @@ fn node_receipts(
         waited: Duration::ZERO,
         attempts: 0,
     };
+    // A node that was taken out and came back may have settled a position twice: what it said last counts.
+    let mut outcomes: Vec<Option<&Settled>> = vec![None; positions.len()];
     for receipt in receipts.iter().filter(|receipt| receipt.node == report.node.id) {
-        let covered = positions.iter().filter_map(|(seq, item)| {
-            let place = seq.0.checked_sub(receipt.after.0 + 1)?;
-            Some((receipt.outcomes.get(usize::try_from(place).ok()?)?, *item))
-        });
         let mut concerns = false;
-        for (outcome, item) in covered {
-            concerns = true;
-            match outcome {
-                Settled::Applied => report.applied += 1,
-                Settled::Absent => report.absent += 1,
-                Settled::Refused(why) => report.refused.push((record.task.items[item].url.clone(), why.clone())),
+        for (outcome, (seq, _)) in outcomes.iter_mut().zip(positions) {
+            if let Some(settled) = outcome_at(receipt, *seq) {
+                (*outcome, concerns) = (Some(settled), true);
             }
         }
         if concerns {
@@ -314,6 +322,14 @@ fn node_receipts(
             report.fence = receipt.fence;
             report.waited = report.waited.max(receipt.waited);
             report.attempts = report.attempts.max(receipt.attempts);
+        }
+    }
+    for (outcome, (_, item)) in outcomes.into_iter().zip(positions) {
+        match outcome {
+            Some(Settled::Applied) => report.applied += 1,
+            Some(Settled::Absent) => report.absent += 1,
+            Some(Settled::Refused(why)) => report.refused.push((record.task.items[*item].url.clone(), why.clone())),
+            None => {}
         }
     }
     report

@@ -203,6 +203,26 @@ pub enum Join {
     Empty,
 }
 
+/// Whether clients are sent to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    /// They are, so `done` waits for it.
+    In,
+    /// They are not: it is told every purge, but nobody waits for it.
+    Drained,
+}
+
+impl Rotation {
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Drained => "drained",
+        }
+    }
+}
+
 /// One cache process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -222,6 +242,8 @@ pub struct Node {
     pub fence: Fence,
     /// What it contains when it joins.
     pub join: Join,
+    /// Whether clients are sent to it.
+    pub rotation: Rotation,
 }
 
 /// All nodes of an installation.
@@ -309,6 +331,7 @@ mod tests {
             shield: shield.map(name),
             fence: Fence::Exact,
             join: Join::Everything,
+            rotation: Rotation::In,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Putting the parts together.
 //!
-//! What this is: the only place that names concrete adapters, that starts workers and that stops
-//! them. What this is not: a decision about purging.
+//! What this is: the only place that names concrete adapters, that starts whatever runs and stops it;
+//! the workers of the nodes are in [`crate::fleet`]. What this is not: a decision about purging.
 //!
 //! Invariant: parts start from the back to the front (edges, store, relay, doors) and stop from the
 //! front to the back, so that nothing is accepted that could not be kept.
@@ -10,14 +10,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use catharsis_adapters::clock::SystemClock;
-use catharsis_adapters::probe::HttpProber;
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::nginx::NginxPurger;
 use catharsis_adapters::purger::squid::SquidPurger;
@@ -34,7 +33,7 @@ use catharsis_core::ports::{Clock, Log, Purger, Store};
 use catharsis_core::push::ports::PushStore;
 use catharsis_core::push::service::PushService;
 use catharsis_core::receipt::{Reason, Unreachable};
-use catharsis_core::relay::{Observer, Relay, Worker};
+use catharsis_core::relay::{Observer, Relay};
 use catharsis_core::retry::RetryPolicy;
 use catharsis_core::service::PurgeService;
 use catharsis_core::target::HostName;
@@ -45,11 +44,12 @@ use catharsis_registry::vault::{Absent, Vault};
 
 use crate::admin::{self, Admin};
 use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
-use crate::domains::{Contents, Distribution, DomainSink, Publisher};
+use crate::domains::{Contents, Distribution, DomainSink};
 use crate::edges;
 use crate::events::Events;
+use crate::fleet::{Fleet, Sections};
 use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService, ProbeOrigin};
-use crate::pushes;
+use crate::reload::Placed;
 use crate::webhooks::{self, Webhooks};
 
 pub use crate::edges::RunningEdge;
@@ -77,6 +77,8 @@ pub struct Running {
     stopping: CancellationToken,
     doors: JoinSet<()>,
     workers: JoinSet<()>,
+    /// The workers of the nodes, where this process has an API.
+    fleet: Option<Fleet>,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,7 @@ pub async fn start(config: &Config, checked: Checked) -> anyhow::Result<Running>
         stopping: CancellationToken::new(),
         doors: JoinSet::new(),
         workers: JoinSet::new(),
+        fleet: None,
     };
     for (section, token) in config.edges.iter().zip(&checked.edge_tokens) {
         running.edges.push(edges::start(section, token.as_ref())?);
@@ -124,14 +127,14 @@ pub async fn start(config: &Config, checked: Checked) -> anyhow::Result<Running>
 }
 
 /// The engine of one process, without its workers and doors.
-struct Engine {
-    store: Arc<SqliteStore>,
-    registry: Arc<Registry>,
-    distribution: Arc<Distribution>,
-    relay: Relay,
-    service: Arc<PurgeService>,
+pub(crate) struct Engine {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) distribution: Arc<Distribution>,
+    pub(crate) relay: Relay,
+    pub(crate) service: Arc<PurgeService>,
+    pub(crate) events: Arc<Events>,
     pushes: Arc<PushService>,
-    events: Arc<Events>,
 }
 
 async fn start_api(
@@ -141,7 +144,7 @@ async fn start_api(
     checked: Checked,
     events: &Arc<Events>,
 ) -> anyhow::Result<OpsService> {
-    let engine = open_engine(config, store_section, &checked, events).await?;
+    let engine = Arc::new(open_engine(config, store_section, &checked, events).await?);
     if let Some(section) = &config.probe {
         // Before the workers, which fetch from it at once.
         let door = Door::open(section.listen, PROBE_LIMITS).await;
@@ -149,7 +152,10 @@ async fn start_api(
         info!(door = "probe", address = %door.address()?, "listening");
         running.workers.spawn(door.serve(Arc::new(ProbeOrigin), running.stopping.clone()));
     }
-    start_workers(running, config, &checked, &engine)?;
+    let probe_host = checked.probe_host.clone();
+    let sections = Sections { relay: config.relay.clone(), push: config.push.clone(), probe_host };
+    let nodes = Placed::all(&checked);
+    running.fleet = Some(Fleet::start(Arc::clone(&engine), sections, &nodes, running.stopping.clone())?);
     let retention = store_section.retention.0;
     let (store, clock) = (Arc::clone(&engine.store), Arc::clone(&engine.relay.clock));
     running.workers.spawn(prune(store, clock, retention, running.stopping.clone()));
@@ -169,15 +175,25 @@ async fn start_api(
     };
     webhooks::start(&mut running.workers, told, &config.webhooks, running.stopping.clone())?;
 
-    let Engine { store, registry, distribution, relay, service, pushes, events: _ } = engine;
-    let backend = Backend { service: Arc::clone(&service), pushes, registry, distribution, events: Arc::clone(events) };
+    let backend = Backend {
+        service: Arc::clone(&engine.service),
+        pushes: Arc::clone(&engine.pushes),
+        registry: Arc::clone(&engine.registry),
+        distribution: Arc::clone(&engine.distribution),
+        events: Arc::clone(events),
+    };
     let rates = store_section.rates_path();
-    let handler = Api::new(backend, Arc::clone(&relay.clock), api, &rates);
+    let handler = Api::new(backend, Arc::clone(&engine.relay.clock), api, &rates);
     let handler = handler.with_context(|| format!("[store] cannot use {}", rates.display()))?;
     let door = api.open_door(checked.tls).await?;
-    running.api = Some(ApiRole { address: door.address()?, store });
+    running.api = Some(ApiRole { address: door.address()?, store: Arc::clone(&engine.store) });
     running.doors.spawn(door.serve(Arc::new(handler), running.closing.clone()));
-    Ok(OpsService { service, log: relay.log, clock: relay.clock })
+    let relay = &engine.relay;
+    Ok(OpsService {
+        service: Arc::clone(&engine.service),
+        log: Arc::clone(&relay.log),
+        clock: Arc::clone(&relay.clock),
+    })
 }
 
 async fn open_engine(
@@ -194,7 +210,10 @@ async fn open_engine(
     let as_store = Arc::clone(&store) as Arc<dyn Store>;
     let registry = open_registry(&store, &clock, section, checked).await?;
     let nodes = checked.topology.nodes();
-    let board = Arc::new(Board::new(nodes, store.cursors(nodes).await?));
+    for node in store.forget_others(nodes).await? {
+        warn!(%node, "node taken out: it is no longer in the file; should it come again, it is of unknown content");
+    }
+    let board = Arc::new(Board::new(nodes, store.cursors(nodes).await?, Arc::clone(&log)));
     warn_of_empty_areas(nodes);
 
     let newest = Arc::clone(&registry);
@@ -223,30 +242,7 @@ async fn open_engine(
     };
     let distribution = Arc::new(Distribution::of(nodes));
     let events = Arc::clone(events);
-    Ok(Engine { store, registry, distribution, relay, service, pushes: Arc::new(pushes), events })
-}
-
-/// A worker for each node that relays purges, one that prefetches, and for each edge one that tells it
-/// its domains.
-fn start_workers(running: &mut Running, config: &Config, checked: &Checked, engine: &Engine) -> anyhow::Result<()> {
-    for node in checked.topology.nodes() {
-        let Some(reach) = checked.nodes.get(&node.id) else { bail!("node {} has no address", node.id) };
-        let (purger, sink) = purger(node, reach, &config.relay, engine)?;
-        let mut worker = Worker::new(engine.relay.clone(), Arc::clone(node), purger, running.stopping.clone());
-        if let (Some(host), Some(traffic)) = (&checked.probe_host, reach.traffic) {
-            worker = worker.with_prober(Arc::new(HttpProber::new(NodeAddress::from(traffic), host.clone())));
-        }
-        running.workers.spawn(worker.run());
-        if let Some(sink) = sink {
-            let (node, registry) = (Arc::clone(node), Arc::clone(&engine.registry));
-            let publisher = Publisher { node, sink, registry, distribution: Arc::clone(&engine.distribution) };
-            running.workers.spawn(publisher.run(running.stopping.clone()));
-        }
-    }
-    let pushes = Arc::clone(&engine.store) as Arc<dyn PushStore>;
-    let shared = (&engine.relay, pushes, &engine.service);
-    pushes::start(&mut running.workers, &running.stopping, &config.push, shared, &checked.nodes);
-    Ok(())
+    Ok(Engine { store, registry, distribution, relay, service, events, pushes: Arc::new(pushes) })
 }
 
 /// Opens the records, and takes in what the file holds.
@@ -271,10 +267,10 @@ async fn open_registry(
 }
 
 /// How a node is told of purges and, if it serves domains by the API's word, of those.
-type Told = (Arc<dyn Purger>, Option<Arc<dyn DomainSink>>);
+pub(crate) type Told = (Arc<dyn Purger>, Option<Arc<dyn DomainSink>>);
 
 /// How a node is told. A new kind of cache is one arm here.
-fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Told> {
+pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Told> {
     let log_id = engine.store.log_id();
     let registry = Arc::clone(&engine.registry);
     let rules: Arc<dyn RulesOf> = Arc::new(move |host: &HostName| registry.snapshot().directory.keys(host));
@@ -390,12 +386,26 @@ impl Running {
         self.edges.extend(edges);
     }
 
+    /// Follows a file that was read again: its nodes take effect, and nothing else. Returns how many differ.
+    ///
+    /// # Errors
+    /// When a node cannot be told at all; then nothing was changed.
+    pub async fn follow(&mut self, checked: &Checked) -> anyhow::Result<usize> {
+        let Some(fleet) = &mut self.fleet else { return Ok(0) };
+        let differences = fleet.change(&Placed::all(checked)).await?;
+        warn_of_empty_areas(checked.topology.nodes());
+        Ok(differences)
+    }
+
     /// Stops: no new calls, running ones may end; then the workers, each after the attempt it is in;
     /// then the store, with everything on disk; the edges last, since they serve clients.
     pub async fn stop(mut self) {
         self.closing.cancel();
         while self.doors.join_next().await.is_some() {}
         self.stopping.cancel();
+        if let Some(fleet) = self.fleet {
+            fleet.end().await;
+        }
         while self.workers.join_next().await.is_some() {}
         if let Some(role) = &self.api {
             role.store.close().await;

@@ -81,6 +81,19 @@ impl Distribution {
         Self { edges: Mutex::new(edges.map(|node| (node.id.clone(), start(node))).collect()) }
     }
 
+    /// Goes on with the edges among these nodes: what those that stay were told is still known, and those that
+    /// left hold nobody up.
+    pub fn follow(&self, nodes: &[Arc<Node>]) {
+        let mut next = Self::of(nodes).edges.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, progress) in &mut next {
+            if let Some(known) = edges.get(id).filter(|known| known.area == progress.area) {
+                *progress = *known;
+            }
+        }
+        *edges = next;
+    }
+
     /// Whether an edge that answers does not serve a domain's last change yet.
     #[must_use]
     pub fn is_pending(&self, domain: &DomainEntry) -> bool {

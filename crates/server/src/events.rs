@@ -156,6 +156,20 @@ impl Events {
         self.bans.get_or_create(&node_labels(node)).set(i64::try_from(bans).unwrap_or(i64::MAX));
     }
 
+    /// A node was taken out: what was measured of it is no longer shown.
+    pub fn forget(&self, node: &Node) {
+        let labels = node_labels(node);
+        self.backlog.remove(&labels);
+        self.lag.remove(&labels);
+        self.proven.remove(&labels);
+        self.bans.remove(&labels);
+        self.unreachable.remove(&labels);
+        for outcome in ["applied", "absent", "refused"] {
+            let NodeLabels { node, area } = node_labels(node);
+            self.outcomes.remove(&OutcomeLabels { node, area, outcome });
+        }
+    }
+
     /// A task was accepted.
     pub fn accepted(&self, urls: usize) {
         self.accepted_tasks.inc();

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use catharsis_server::config::{Config, LogSection};
-use catharsis_server::{agents, assemble, logging, quickstart};
+use catharsis_server::reload::Written;
+use catharsis_server::{agents, assemble, logging, quickstart, reload};
 
 /// Removes URLs from every HTTP cache that you run, in the region that you name, and proves it.
 #[derive(Debug, Parser)]
@@ -21,7 +23,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service from a configuration file, until SIGTERM or Ctrl-C.
+    /// Run the service from a configuration file, until SIGTERM or Ctrl-C; SIGHUP takes over its nodes again.
     Serve {
         /// The TOML file; see docs/samples.
         #[arg(long, value_name = "FILE")]
@@ -82,9 +84,18 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
     let (config, checked) = Config::load(&path)?;
     logging::start(&config.log)?;
     let stop = stop_on_signal()?;
-    let running = assemble::start(&config, checked).await?;
+    // From here on SIGHUP does not end the process; one that comes before it is ready is looked at then.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let started = Written::read(&path);
+    let mut running = assemble::start(&config, checked).await?;
     info!("catharsis is ready");
-    stop.cancelled().await;
+    loop {
+        // Signals that come during a reload are one when it has ended.
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = hangup.recv() => reload::reload(&path, &mut running, &started).await,
+        }
+    }
     info!("stopping: running calls may end, the rest stays in the log");
     running.stop().await;
     info!("stopped");
@@ -93,8 +104,6 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
 
 /// A token that is cancelled by SIGTERM or Ctrl-C.
 fn stop_on_signal() -> std::io::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cancel = stop.clone();

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
+use catharsis_core::duty::Duty;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, HostScope, ItemRow, Keyword, TaskRecord};
 use catharsis_core::invalidation::Seq;
@@ -336,10 +337,28 @@ impl Store for MemStore {
                 let head = *self.inner.heads.get(node.area).borrow();
                 first_cursor(node, others.filter_map(|(_, it)| it.as_ref()), head)
             });
+            let cursor = Cursor { duty: cursor.duty.wanted(node.rotation), ..cursor };
             state.cursors.insert((node.id.clone(), node.area), cursor.clone());
             cursors.push(cursor);
         }
         Ok(cursors)
+    }
+
+    async fn forget_others(&self, nodes: &[Arc<Node>]) -> Result<Vec<NodeId>, StoreError> {
+        let mut state = self.state();
+        let stays = |(id, area): &(NodeId, Area)| nodes.iter().any(|node| node.id == *id && node.area == *area);
+        let gone: Vec<_> = state.cursors.keys().filter(|key| !stays(key)).cloned().collect();
+        for key in &gone {
+            state.cursors.remove(key);
+        }
+        Ok(gone.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn returned(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
+        if let Some(cursor) = self.state().cursors.get_mut(&(node.clone(), area)) {
+            cursor.duty = Duty::Counts;
+        }
+        Ok(())
     }
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {
@@ -348,6 +367,7 @@ impl Store for MemStore {
             node: node.clone(),
             seq: cursor,
             membership: Membership::Member,
+            duty: Duty::Counts,
             last_receipt: None,
         });
         entry.seq = entry.seq.max(cursor);
@@ -362,6 +382,7 @@ impl Store for MemStore {
             node: receipt.node.clone(),
             seq: Seq::ZERO,
             membership: Membership::Joining,
+            duty: Duty::Counts,
             last_receipt: None,
         });
         if receipt.after < entry.seq {

@@ -9,7 +9,7 @@ use catharsis_core::push::{Expected, How, PushItem, PushPlan, PushTask};
 use catharsis_core::quota::{Charge, QuotaDay, QuotaKind};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{AccountId, Item, Task, TaskId, TaskKind};
-use catharsis_core::topology::{Fence, Join, Node, NodeId, NodeKind, Tier};
+use catharsis_core::topology::{Fence, Join, Node, NodeId, NodeKind, Rotation, Tier};
 
 /// The account of most tests.
 pub const ACCOUNT: AccountId = AccountId(100_001);
@@ -101,6 +101,7 @@ pub fn node(id: &str) -> Node {
         shield: None,
         fence: Fence::Exact,
         join: Join::Everything,
+        rotation: Rotation::In,
     }
 }
 

@@ -22,6 +22,7 @@ use catharsis_core::ports::{Clock, Log, Purger, Store};
 use catharsis_core::proof::Prober;
 use catharsis_core::relay::{Observer, Relay, RelayEvent, Worker};
 use catharsis_core::retry::RetryPolicy;
+use catharsis_core::returning::come_back;
 use catharsis_core::service::{DirectoryNow, PurgeService};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{TaskId, TaskKind};
@@ -191,30 +192,18 @@ impl World {
     /// # Panics
     /// When the store in memory fails, which it never does.
     pub async fn start_with(&self, wrap: &dyn Wrap) -> Server {
-        let cursors = self.store.cursors(&self.nodes).await;
-        let board = Arc::new(Board::new(&self.nodes, cursors.expect("memory never fails")));
-        let store = wrap.store(self);
+        let forgotten = self.store.forget_others(&self.nodes).await;
+        forgotten.expect("memory never fails");
+        let cursors = self.store.cursors(&self.nodes).await.expect("memory never fails");
+        let board = Arc::new(Board::new(&self.nodes, cursors, Arc::new(self.log.clone())));
         let relay = Relay {
             log: Arc::new(self.log.clone()),
-            store: Arc::clone(&store),
+            store: wrap.store(self),
             clock: Arc::new(self.clock.clone()),
             board: Arc::clone(&board),
             observer: Arc::new(Silence),
             retry: RetryPolicy::default(),
         };
-        let stop = CancellationToken::new();
-        let workers = self
-            .nodes
-            .iter()
-            .map(|node| {
-                let purger = wrap.purger(self, node);
-                let mut worker = Worker::new(relay.clone(), Arc::clone(node), purger, stop.clone());
-                if let Some(prober) = wrap.prober(self, node) {
-                    worker = worker.with_prober(prober);
-                }
-                tokio::spawn(worker.run())
-            })
-            .collect();
         let service = Arc::new(PurgeService::new(
             Arc::new(self.store.clone()),
             Arc::new(self.log.clone()),
@@ -223,7 +212,39 @@ impl World {
             directory_now(),
             FAIL_AFTER,
         ));
-        Server { board, service, log: self.log.clone(), stop, workers }
+        let mut server = Server { board, service, log: self.log.clone(), relay, crews: HashMap::new() };
+        for node in &self.nodes {
+            server.man(self, node, wrap);
+        }
+        server
+    }
+
+    /// Brings the installation and its running server to these nodes, as a changed configuration file would.
+    ///
+    /// # Panics
+    /// When the nodes are no topology.
+    pub async fn change(&mut self, server: &mut Server, nodes: Vec<Node>, wrap: &dyn Wrap) {
+        let next = Topology::new(nodes).expect("a test's nodes are a topology").nodes().to_vec();
+        for node in &next {
+            self.caches.entry(node.id.clone()).or_default();
+        }
+        let left: Vec<NodeId> = self.nodes.iter().map(|node| node.id.clone()).collect();
+        let left: Vec<NodeId> = left.into_iter().filter(|id| !next.iter().any(|node| node.id == *id)).collect();
+        // All workers: the smallest thing that is surely right; the server stops only those that it must.
+        server.leave().await;
+        let held = server.board.hold();
+        let stay: Vec<_> = next.iter().filter(|node| self.nodes.iter().any(|old| old.id == node.id)).cloned().collect();
+        self.store.forget_others(&stay).await.expect("memory never fails");
+        server.board.take_out(&left);
+        let cursors = self.store.cursors(&next).await.expect("memory never fails");
+        server.board.bring(&held, &next, cursors);
+        drop(held);
+        self.nodes = next;
+        // Its watch knows the nodes by their names.
+        server.relay.store = wrap.store(self);
+        for node in &self.nodes {
+            server.man(self, node, wrap);
+        }
     }
 }
 
@@ -257,11 +278,42 @@ pub struct Server {
     /// The service.
     pub service: Arc<PurgeService>,
     log: MemLog,
+    relay: Relay,
+    crews: HashMap<NodeId, Crew>,
+}
+
+/// The workers of one node.
+#[derive(Debug)]
+struct Crew {
     stop: CancellationToken,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Server {
+    /// Starts the workers of a node.
+    fn man(&mut self, world: &World, node: &Arc<Node>, wrap: &dyn Wrap) {
+        let stop = CancellationToken::new();
+        let mut worker = Worker::new(self.relay.clone(), Arc::clone(node), wrap.purger(world, node), stop.clone());
+        if let Some(prober) = wrap.prober(world, node) {
+            worker = worker.with_prober(prober);
+        }
+        let back = come_back(self.relay.clone(), Arc::clone(node), stop.clone());
+        let workers = vec![tokio::spawn(worker.run()), tokio::spawn(back)];
+        self.crews.insert(node.id.clone(), Crew { stop, workers });
+    }
+
+    /// Tells all workers to stop and waits for them.
+    async fn leave(&mut self) {
+        for crew in self.crews.values() {
+            crew.stop.cancel();
+        }
+        for (_, crew) in self.crews.drain() {
+            for worker in crew.workers {
+                worker.await.expect("a worker never panics");
+            }
+        }
+    }
+
     /// Purges these paths of `http://a.test` in the mainland, where the nodes of a test mostly are.
     ///
     /// # Panics
@@ -331,19 +383,17 @@ impl Server {
     ///
     /// # Panics
     /// When a worker panicked.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        for worker in self.workers {
-            worker.await.expect("a worker never panics");
-        }
+    pub async fn stop(mut self) {
+        self.leave().await;
     }
 
     /// Ends the workers where they are.
     pub async fn crash(self) {
-        for worker in &self.workers {
+        let workers: Vec<_> = self.crews.into_values().flat_map(|crew| crew.workers).collect();
+        for worker in &workers {
             worker.abort();
         }
-        for worker in self.workers {
+        for worker in workers {
             let ended = worker.await;
             assert!(ended.is_ok() || ended.is_err_and(|error| error.is_cancelled()));
         }

@@ -110,6 +110,11 @@ impl Watch {
         }
     }
 
+    /// Notes a broken promise that a test saw itself.
+    pub fn breaks(&self, what: String) {
+        self.shared.breaks(what);
+    }
+
     /// The promises that were broken so far.
     #[must_use]
     pub fn broken(&self) -> Vec<String> {
@@ -332,6 +337,14 @@ impl Store for WatchedStore {
 
     async fn cursors(&self, nodes: &[Arc<Node>]) -> Result<Vec<Cursor>, StoreError> {
         self.store.cursors(nodes).await
+    }
+
+    async fn forget_others(&self, nodes: &[Arc<Node>]) -> Result<Vec<NodeId>, StoreError> {
+        self.store.forget_others(nodes).await
+    }
+
+    async fn returned(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
+        self.write(|| self.store.returned(node, area)).await
     }
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catharsis_core::area::{Area, AreaSet};
+use catharsis_core::duty::Duty;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::{FAIL_AFTER, UNANSWERED_ATTEMPTS_MAX};
 use catharsis_core::plan::{Caller, Purge};
@@ -15,7 +16,7 @@ use catharsis_core::receipt::{Outcome, Reason, Refusal, Settled, Unreachable};
 use catharsis_core::status::ItemStatus;
 use catharsis_core::target::{CacheUrl, Encode, Mode, Target};
 use catharsis_core::task::TaskKind;
-use catharsis_core::topology::{BoundedFence, Fence, Join, Node};
+use catharsis_core::topology::{BoundedFence, Fence, Join, Node, Rotation};
 use catharsis_testkit::fake_cache::{Act, Effect, Told};
 use catharsis_testkit::plans::{ACCOUNT, behind, node, plan, shield};
 use catharsis_testkit::sim::{Bare, Server, World, Wrap};
@@ -411,5 +412,125 @@ async fn node_proves_itself_at_the_start_and_whenever_it_was_away() {
     server.purge(&["/3"]).await;
     server.settled(&n).await;
     assert_eq!(prober.tried.load(Ordering::SeqCst), 6);
+    server.stop().await;
+}
+
+fn drained(node: &Node) -> Node {
+    Node { rotation: Rotation::Drained, ..node.clone() }
+}
+
+fn duty(server: &Server, node: &Node) -> Duty {
+    server.board.standing(&node.id).expect("a node on the board").duty
+}
+
+#[tokio::test(start_paused = true)]
+async fn drained_node_is_told_and_not_waited_for() {
+    let (stays, leaves) = (node("stays"), node("leaves"));
+    let mut world = World::new(vec![stays.clone(), leaves.clone()], 1);
+    let mut server = world.start().await;
+    world.cache(&leaves.id).down(Unreachable::Timeout);
+    server.purge(&["/1"]).await;
+    server.settled(&stays).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Process]);
+    world.change(&mut server, vec![stays.clone(), drained(&leaves)], &Bare).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done]);
+
+    world.cache(&leaves.id).up();
+    server.settled(&leaves).await;
+    assert_eq!((duty(&server, &leaves), world.store.all_receipts().len()), (Duty::Drained, 2));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_returns_undoes_nothing_that_was_done_and_holds_what_comes_then() {
+    let (stays, leaves) = (node("stays"), node("leaves"));
+    let mut world = World::new(vec![stays.clone(), leaves.clone()], 1);
+    let mut server = world.start().await;
+    world.change(&mut server, vec![stays.clone(), drained(&leaves)], &Bare).await;
+    world.cache(&leaves.id).down(Unreachable::Timeout);
+    server.purge(&["/1", "/2"]).await;
+    server.settled(&stays).await;
+
+    world.change(&mut server, vec![stays.clone(), leaves.clone()], &Bare).await;
+    server.purge(&["/3"]).await;
+    server.settled(&stays).await;
+    let shown = [ItemStatus::Process, ItemStatus::Done, ItemStatus::Done];
+    assert_eq!((statuses(&server).await, duty(&server, &leaves)), (shown.to_vec(), Duty::Returning));
+
+    // Nor does a restart in between, nor a crash.
+    server.crash().await;
+    let server = world.start().await;
+    let (now, first) = (statuses(&server).await, ItemStatus::Done);
+    assert_eq!((&now[1..], duty(&server, &leaves)), (&[first, first][..], Duty::Returning));
+    world.cache(&leaves.id).up();
+    server.settled(&leaves).await;
+    let mut standing = server.board.watch(&leaves.id).expect("a node on the board");
+    let counts = standing.wait_for(|standing| standing.duty == Duty::Counts);
+    tokio::time::timeout(Duration::from_secs(60), counts).await.expect("it counts").expect("it stays");
+    assert_eq!(statuses(&server).await, [ItemStatus::Done; 3]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn edge_never_passes_its_shield_even_if_that_is_drained() {
+    let (s, e) = (shield("s"), behind("e", "s"));
+    let world = World::new(vec![drained(&s), e.clone()], 1);
+    let server = world.start().await;
+    world.cache(&s.id).down(Unreachable::Timeout);
+    server.purge(&["/1"]).await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((settled(&server, &e), statuses(&server).await), (Seq::ZERO, vec![ItemStatus::Process]));
+    world.cache(&s.id).up();
+    server.settled(&e).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn area_whose_nodes_are_all_drained_is_done_and_the_first_that_returns_undoes_nothing() {
+    let n = node("n");
+    let mut world = World::new(vec![n.clone()], 1);
+    let mut server = world.start().await;
+    world.change(&mut server, vec![drained(&n)], &Bare).await;
+    world.cache(&n.id).down(Unreachable::Timeout);
+    server.purge(&["/1"]).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done]);
+    world.change(&mut server, vec![n.clone()], &Bare).await;
+    server.purge(&["/2"]).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Process, ItemStatus::Done]);
+    world.cache(&n.id).up();
+    server.settled(&n).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((statuses(&server).await, duty(&server, &n)), (vec![ItemStatus::Done; 2], Duty::Counts));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_was_taken_out_forgets_everything_before_it_counts_again() {
+    let (stays, goes) = (node("stays"), node("goes"));
+    let mut world = World::new(vec![stays.clone(), goes.clone()], 1);
+    let mut server = world.start().await;
+    server.purge(&["/1"]).await;
+    for one in [&stays, &goes] {
+        server.settled(one).await;
+    }
+    world.change(&mut server, vec![stays.clone()], &Bare).await;
+    assert_eq!(server.board.standing(&goes.id), None);
+    server.purge(&["/2"]).await;
+    server.settled(&stays).await;
+    assert_eq!(statuses(&server).await[0], ItemStatus::Done, "nobody waits for what is gone");
+
+    world.cache(&goes.id).down(Unreachable::Timeout);
+    world.change(&mut server, vec![stays.clone(), goes.clone()], &Bare).await;
+    server.purge(&["/3"]).await;
+    server.settled(&stays).await;
+    let shown = [ItemStatus::Process, ItemStatus::Done, ItemStatus::Done];
+    assert_eq!(statuses(&server).await, shown, "what was done stays done, and it is waited for");
+    world.cache(&goes.id).up();
+    server.settled(&goes).await;
+    let everything = |it: &catharsis_testkit::fake_cache::Forgotten| matches!(*it.target, Target::Everything);
+    let forgotten = world.cache(&goes.id).forgotten();
+    assert!(forgotten.iter().any(everything), "{forgotten:?}");
+    assert_eq!(statuses(&server).await, [ItemStatus::Done; 3]);
     server.stop().await;
 }

@@ -2,14 +2,17 @@
 //!
 //! A failing seed prints itself. `CATHARSIS_SEED=n` runs that one alone.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catharsis_core::area::{Area, AreaSet};
+use catharsis_core::duty::Duty;
+use catharsis_core::invalidation::Seq;
 use catharsis_core::ports::Store;
 use catharsis_core::receipt::{Outcome, Unreachable};
 use catharsis_core::status::ItemStatus;
-use catharsis_core::topology::{BoundedFence, Fence, Node};
+use catharsis_core::topology::{BoundedFence, Fence, Node, Rotation, Tier};
 use catharsis_testkit::fake_cache::{Act, Effect, Told};
 use catharsis_testkit::plans::{behind, node, plan, shield};
 use catharsis_testkit::sim::{Chance, Server, World};
@@ -71,7 +74,7 @@ struct Found {
 
 async fn run(seed: u64, watch_of: impl FnOnce(Chance) -> Watch, spoil: impl Fn(&World)) -> Found {
     let chance = Chance::new(seed);
-    let world = World::new(nodes(), seed);
+    let mut world = World::new(nodes(), seed);
     let watch = watch_of(chance.clone());
     for node in &world.nodes {
         world.cache(&node.id).follow(bad_day(chance.clone()));
@@ -84,22 +87,28 @@ async fn run(seed: u64, watch_of: impl FnOnce(Chance) -> Watch, spoil: impl Fn(&
         watch.accepted(&world);
     }
     let mut server = world.start_with(&watch).await;
+    let mut shown = Shown::default();
     for _ in 0..STEPS {
-        step(&world, &mut server, &watch, &chance).await;
+        step(&mut world, &mut server, &watch, &chance).await;
         watch.look(&world, &server.board);
+        shown.look(&watch, &server).await;
     }
+    // All return, so that all must settle in the end.
+    world.change(&mut server, nodes(), &watch).await;
     for node in &world.nodes {
         world.cache(&node.id).up();
     }
     spoil(&world);
     sleep(Duration::from_secs(600)).await;
+    shown.look(&watch, &server).await;
     let head = catharsis_core::ports::Log::head(&world.log, Area::Mainland);
     let behind = world
         .nodes
         .iter()
         .filter_map(|node| {
             let standing = server.board.standing(&node.id)?;
-            (standing.settled < head).then(|| format!("{}: {standing:?}, head {head}", node.id))
+            (standing.settled < head || standing.duty != Duty::Counts)
+                .then(|| format!("{}: {standing:?}, head {head}", node.id))
         })
         .collect();
     let statuses = server.history().await.rows.iter().map(|row| row.status).collect();
@@ -107,8 +116,54 @@ async fn run(seed: u64, watch_of: impl FnOnce(Chance) -> Watch, spoil: impl Fn(&
     Found { broken: watch.broken(), statuses, behind }
 }
 
-async fn step(world: &World, server: &mut Server, watch: &Watch, chance: &Chance) {
-    match chance.below(10) {
+/// What was shown so far: it never goes back, and holds at every node that counts.
+#[derive(Default)]
+struct Shown {
+    watermark: Seq,
+    done: HashSet<String>,
+}
+
+impl Shown {
+    async fn look(&mut self, watch: &Watch, server: &Server) {
+        let watermark = server.board.watermark(Area::Mainland);
+        if watermark < self.watermark {
+            watch.breaks(format!("the watermark went from {} back to {watermark}", self.watermark));
+        }
+        self.watermark = watermark;
+        for node in server.board.nodes().iter().filter(|node| node.area == Area::Mainland) {
+            let standing = server.board.standing(&node.id);
+            if standing.is_some_and(|it| it.duty == Duty::Counts && it.settled < watermark) {
+                watch.breaks(format!("{} counts below the watermark {watermark}", node.id));
+            }
+        }
+        for row in server.history().await.rows {
+            let key = format!("{} {}", row.task, row.url);
+            match row.status {
+                ItemStatus::Done => drop(self.done.insert(key)),
+                ItemStatus::Process | ItemStatus::Fail if self.done.contains(&key) => {
+                    watch.breaks(format!("{key} was done and is {:?}", row.status));
+                }
+                ItemStatus::Process | ItemStatus::Fail => {}
+            }
+        }
+    }
+}
+
+/// The nodes as an operator could want them next: each in rotation, drained or away, shields never away.
+fn other_nodes(chance: &Chance) -> Vec<Node> {
+    let mut next = Vec::new();
+    for node in nodes() {
+        match chance.below(6) {
+            0 if node.tier == Tier::Edge => {}
+            1 | 2 => next.push(Node { rotation: Rotation::Drained, ..node }),
+            _ => next.push(node),
+        }
+    }
+    next
+}
+
+async fn step(world: &mut World, server: &mut Server, watch: &Watch, chance: &Chance) {
+    match chance.below(11) {
         0..5 => {
             let count = 1 + chance.below(4);
             let paths: Vec<String> = (0..count).map(|_| format!("/{}", chance.below(12))).collect();
@@ -123,6 +178,7 @@ async fn step(world: &World, server: &mut Server, watch: &Watch, chance: &Chance
             let by = i64::try_from(chance.below(100_000)).expect("small");
             world.clock.jump(if back { -by } else { by });
         }
+        9 => world.change(server, other_nodes(chance), watch).await,
         _ => {
             let next = world.start_with(watch);
             // The old server ends before the next one acts, as one machine's would.
@@ -173,12 +229,12 @@ async fn cache_that_lies_is_caught() {
 async fn fence_that_is_not_kept_is_caught() {
     let once = |world: &World| {
         let fenced = Arc::clone(&world.nodes[0]);
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         world.cache(&fenced.id).follow(move |told| match told {
             Told::Invalidation(one) if !seen.insert(one.seq) => Act::says(Outcome::Applied),
             Told::Invalidation(_) | Told::Everything(_) => Act::applied(),
         });
     };
-    let found = run(2, watch_with(FAULTS), once).await;
-    assert!(found.broken.iter().any(|what| what.starts_with("s1 reports")));
+    let found = run(3, watch_with(FAULTS), once).await;
+    assert!(found.broken.iter().any(|what| what.starts_with("s1 reports")), "{:?}", found.broken);
 }

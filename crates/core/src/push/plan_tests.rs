@@ -38,6 +38,7 @@ fn node(id: &str, area: Area, tier: Tier, shield: Option<&str>) -> Arc<Node> {
         shield: shield.map(name),
         fence: Fence::Exact,
         join: Join::Empty,
+        rotation: crate::topology::Rotation::In,
     })
 }
 

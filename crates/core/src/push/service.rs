@@ -19,6 +19,7 @@ use crate::plan::Caller;
 use crate::ports::Clock;
 use crate::service::{PurgeService, Rehearsal};
 use crate::task::TaskId;
+use crate::topology::{Node, Rotation};
 
 /// The prefetch behind the API.
 pub struct PushService {
@@ -85,8 +86,13 @@ impl PushService {
         self.pushes.pushes(PushQuery { filter, offset, limit: limit.min(HISTORY_PAGE_MAX), view }).await
     }
 
+    /// Nobody asks a drained node for a copy, so none is fetched through it.
+    fn in_rotation(&self) -> Vec<Arc<Node>> {
+        self.board.nodes().iter().filter(|node| node.rotation == Rotation::In).cloned().collect()
+    }
+
     fn plan(&self, caller: &Caller, request: PushUrls, now: UnixMillis) -> Result<PushPlan, PurgeError> {
         let directory = self.purges.directory();
-        plan_push(caller, request, &directory, self.board.nodes(), now, self.clock.random())
+        plan_push(caller, request, &directory, &self.in_rotation(), now, self.clock.random())
     }
 }

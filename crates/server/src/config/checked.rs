@@ -19,7 +19,7 @@ use catharsis_core::limits::{PUSH_LANES_MAX, URLS_PER_CALL_MAX};
 use catharsis_core::quota::{PerKind, QuotaKind};
 use catharsis_core::target::HostName;
 use catharsis_core::task::AccountId;
-use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Tier, Topology};
+use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Rotation, Tier, Topology};
 
 use catharsis_registry::Defaults;
 use catharsis_registry::change::{Seed, SeedAccount, SeedDomain, SeedKey};
@@ -28,7 +28,7 @@ use super::nodes::NodeAreaName;
 use super::varnish::{CheckedManagement, management};
 use super::{
     AccountSection, AreaName, CheckedAdmin, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection,
-    JoinName, KeySection, KindName, LimitsSection, NodeSection, Secret, Span, TierName, api,
+    JoinName, KeySection, KindName, LimitsSection, NodeSection, RotationName, Secret, Span, TierName, api,
 };
 use crate::http::Tls;
 
@@ -56,7 +56,7 @@ pub struct Checked {
 }
 
 /// How a node is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedNode {
     /// The only address to which purges for it go.
     pub address: SocketAddr,
@@ -371,6 +371,10 @@ fn node(section: &NodeSection) -> Result<Node, String> {
         join: match section.join {
             JoinName::Everything => Join::Everything,
             JoinName::Empty => Join::Empty,
+        },
+        rotation: match section.rotation {
+            RotationName::In => Rotation::In,
+            RotationName::Drained => Rotation::Drained,
         },
     })
 }

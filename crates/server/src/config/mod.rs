@@ -28,7 +28,9 @@ pub use admin::{AdminSection, CheckedAdmin, RemoteName};
 pub use agents::{AgentKindName, AgentSection};
 pub use api::ApiSection;
 pub use checked::{Checked, CheckedNode};
-pub use nodes::{EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RouteSection, TierName};
+pub use nodes::{
+    EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RotationName, RouteSection, TierName,
+};
 pub use probe::ProbeSection;
 pub use push::PushSection;
 pub use units::{Secret, Size, Span};

@@ -42,6 +42,10 @@ pub struct NodeSection {
     /// Squid cannot be told, so `empty` is the only choice there.
     #[serde(default)]
     pub join: JoinName,
+    /// Whether clients are sent to it: `in` (default), or `drained`: it is told every purge, but a task is
+    /// `done` without it. Sending them elsewhere is yours to do, before.
+    #[serde(default)]
+    pub rotation: RotationName,
     /// What an edge's or agent's control listener asks for.
     pub token: Option<Secret>,
     /// A file that holds the token and nothing else.
@@ -113,6 +117,17 @@ pub enum JoinName {
     Everything,
     /// Nothing.
     Empty,
+}
+
+/// Whether clients are sent to a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RotationName {
+    /// They are.
+    #[default]
+    In,
+    /// They are not.
+    Drained,
 }
 
 /// The fence of a node.

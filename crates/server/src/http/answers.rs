@@ -6,6 +6,7 @@ use catharsis_core::abilities::Abilities;
 use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::domain::DomainStatus;
+use catharsis_core::duty::Duty;
 use catharsis_core::history::{HistoryPage, ItemRow};
 use catharsis_core::ports::Membership;
 use catharsis_core::push::ports::{PushPage, PushRow};
@@ -217,10 +218,12 @@ fn abilities(of: &Abilities) -> impl Iterator<Item = (String, String)> + use<> {
 
 fn cache_node(report: &NodeReport) -> CacheNode {
     let (node, standing) = (&report.node, &report.standing);
-    let state = match (&standing.trouble, standing.membership) {
-        (Some(_), _) => "unreachable",
-        (None, Membership::Joining) => "joining",
-        (None, Membership::Member) => "ok",
+    let state = match (&standing.trouble, standing.membership, standing.duty) {
+        (Some(_), _, _) => "unreachable",
+        (None, Membership::Joining, _) => "joining",
+        (None, Membership::Member, Duty::Returning) => "returning",
+        (None, Membership::Member, Duty::Drained) => "drained",
+        (None, Membership::Member, Duty::Counts) => "ok",
     };
     CacheNode {
         node: node.id.to_string(),
@@ -229,6 +232,7 @@ fn cache_node(report: &NodeReport) -> CacheNode {
         tier: node.tier.as_str().to_owned(),
         kind: node.kind.as_str().to_owned(),
         fence: node.fence.strength().as_str().to_owned(),
+        rotation: node.rotation.as_str().to_owned(),
         state: state.to_owned(),
         applied: standing.applied.0,
         cursor: standing.settled.0,

@@ -202,6 +202,7 @@ fn node(name: &str, area: NodeAreaName, (control, traffic): (SocketAddr, SocketA
         shield: None,
         fence: None,
         join: JoinName::Everything,
+        rotation: Default::default(),
         token: None,
         token_file: None,
         agent: None,

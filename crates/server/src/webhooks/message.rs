@@ -176,6 +176,7 @@ mod tests {
             applied: Seq(1),
             settled: Seq(1),
             membership: Membership::Member,
+            duty: catharsis_core::duty::Duty::Counts,
             last_receipt: None,
             trouble: None,
             proof: None,

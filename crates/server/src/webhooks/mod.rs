@@ -26,9 +26,8 @@ use catharsis_core::notice::{Notice, Told};
 use catharsis_core::notify::{Answer, Moment, decide, decide_resting};
 use catharsis_core::ports::{Clock, Store};
 use catharsis_core::service::PurgeService;
-use catharsis_core::topology::NodeId;
 use catharsis_registry::Registry;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -129,9 +128,7 @@ impl Courier {
     }
 
     async fn run(mut self, stop: CancellationToken) {
-        let moved = Arc::new(Notify::new());
-        // Dropped, and thereby ended, with this future.
-        let _watchers = watch(&self.parts.board, &moved);
+        let mut moves = self.parts.board.moves();
         loop {
             let looked = self.parts.board.watermarks();
             // A look that is cut short has told the store or not; both may be repeated.
@@ -141,7 +138,7 @@ impl Courier {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.wait(looked, &moved, haste) => {}
+                () = self.wait(looked, &mut moves, haste) => {}
             }
         }
         let grace = self.parts.clock.tick().after(STOP_GRACE);
@@ -229,7 +226,7 @@ impl Courier {
     }
 
     /// Waits until another look may find something.
-    async fn wait(&mut self, looked: PerArea<Seq>, moved: &Notify, haste: Haste) {
+    async fn wait(&mut self, looked: PerArea<Seq>, moves: &mut watch::Receiver<u64>, haste: Haste) {
         let clock = Arc::clone(&self.parts.clock);
         let now = clock.tick();
         let mut haste = haste;
@@ -240,7 +237,7 @@ impl Courier {
                     Haste::Soon if haste == Haste::Soon => break,
                     Haste::Soon | Haste::Later => haste = Haste::Later,
                 },
-                () = moved.notified(), if haste == Haste::Soon => {
+                Ok(()) = moves.changed(), if haste == Haste::Soon => {
                     if self.parts.board.watermarks() != looked {
                         break;
                     }
@@ -271,21 +268,6 @@ impl Courier {
 fn lost(error: &JoinError) -> Landing {
     error!(%error, "a message was lost on its way; it is sent again");
     Landing::Untold
-}
-
-/// Wakes `moved` whenever a node's standing changes.
-fn watch(board: &Board, moved: &Arc<Notify>) -> JoinSet<()> {
-    let mut watchers = JoinSet::new();
-    let ids: Vec<NodeId> = board.nodes().iter().map(|node| node.id.clone()).collect();
-    for mut standing in ids.iter().filter_map(|id| board.watch(id)) {
-        let moved = Arc::clone(moved);
-        watchers.spawn(async move {
-            while standing.changed().await.is_ok() {
-                moved.notify_one();
-            }
-        });
-    }
-    watchers
 }
 
 /// One message, from its notice to the word about it.

@@ -18,6 +18,7 @@ use catharsis_core::domain::Directory;
 use catharsis_core::limits::FAIL_AFTER;
 use catharsis_core::notice::Undelivered;
 use catharsis_core::plan::{Caller, Plan, Purge};
+use catharsis_core::ports::Log;
 use catharsis_core::receipt::{Outcome, Refusal, Unreachable};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{TaskId, TaskKind};
@@ -36,7 +37,7 @@ use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -512,8 +513,9 @@ async fn message_of_a_task_from_before_a_restart_is_sent() {
     let (store, log) = SqliteStore::open(&path, SqliteOptions::default()).expect("the same store");
     let store: Arc<dyn Store> = Arc::new(store);
     // No node: nothing there can serve an old copy, so the task is done.
-    let board = Arc::new(Board::new(&[], Vec::new()));
-    let (log, shown) = (Arc::new(log), Arc::clone(&board));
+    let log: Arc<dyn Log> = Arc::new(log);
+    let board = Arc::new(Board::new(&[], Vec::new(), Arc::clone(&log)));
+    let shown = Arc::clone(&board);
     let nothing = Arc::new(Arc::<Directory>::default);
     let service = PurgeService::new(Arc::clone(&store), log, Arc::clone(&clock), shown, nothing, FAIL_AFTER);
     let registry = registry(&store, &clock).await;

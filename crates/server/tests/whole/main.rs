@@ -12,6 +12,7 @@ mod codes;
 mod crash;
 mod domains;
 mod fence;
+mod fleet;
 mod limits;
 mod limits_exact;
 mod matrix;

@@ -126,7 +126,7 @@ impl Installation {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let topology = Topology::new(places.iter().map(|place| place.node.clone()).collect()).expect("they fit");
         let cursors = store.cursors(topology.nodes()).await.expect("readable");
-        let board = Arc::new(Board::new(topology.nodes(), cursors));
+        let board = Arc::new(Board::new(topology.nodes(), cursors, Arc::clone(&log)));
         let retry = RetryPolicy { first: Duration::from_millis(20), max: Duration::from_millis(200) };
         let engine = Engine {
             log: Arc::clone(&log),

@@ -36,7 +36,7 @@ pub(crate) const SECRET_KEY: &str = "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A configuration file in the making.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     folder: std::sync::Arc<tempfile::TempDir>,
     text: String,
@@ -239,7 +239,7 @@ impl Server {
         self.child.wait().expect("our own child");
     }
 
-    /// Sends a signal (`TERM`, `STOP`, `CONT`) to this process.
+    /// Sends a signal (`TERM`, `HUP`, `STOP`, `CONT`) to this process.
     pub(crate) fn signal(&self, name: &str) {
         let asked = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(asked.is_ok_and(|status| status.success()), "our own child can be asked");

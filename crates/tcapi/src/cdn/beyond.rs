@@ -140,7 +140,9 @@ pub struct CacheNode {
     pub kind: String,
     /// `exact`, `bounded` or `none`.
     pub fence: String,
-    /// `ok`, `joining` or `unreachable`.
+    /// `in`, or `drained`: it is told every purge, and nobody waits for it.
+    pub rotation: String,
+    /// `ok`, `joining`, `returning`, `drained` or `unreachable`.
     pub state: String,
     /// Everything up to this position of its area's log was sent to it.
     pub applied: u64,

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use catharsis_core::area::Area;
+use catharsis_core::clock::UnixMillis;
+use catharsis_core::duty::Duty;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::ports::Membership;
-use catharsis_core::receipt::Settled;
-use catharsis_core::topology::Node;
+use catharsis_core::receipt::{Receipt, Settled};
+use catharsis_core::topology::{Node, Rotation};
 
-use super::{Fixture, MAINLAND, cursor, receipt, submit};
+use super::{Fixture, MAINLAND, Pair, cursor, receipt, submit};
 use crate::plans::{node, plan};
 
 /// Where a node begins is decided once.
@@ -64,6 +66,104 @@ pub async fn node_that_has_forgotten_everything_is_a_member(fixture: &mut dyn Fi
         joined.expect("writable");
     }
     assert_eq!(cursor(&pair, &late).await, (Seq(5), Membership::Member));
+}
+
+fn drained(node: &Node) -> Node {
+    Node { rotation: Rotation::Drained, ..node.clone() }
+}
+
+async fn duty(pair: &Pair, node: &Node) -> Duty {
+    let cursors = pair.store.cursors(&[Arc::new(node.clone())]).await.expect("readable");
+    cursors[0].duty
+}
+
+/// Whether a node counts outlives the process.
+///
+/// # Panics
+/// When it does not.
+pub async fn drained_node_does_not_count_until_it_has_returned(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let (node, new) = (node("n"), drained(&node("new")));
+    assert_eq!(duty(&pair, &node).await, Duty::Counts);
+    assert_eq!(duty(&pair, &drained(&node)).await, Duty::Drained);
+    assert_eq!(duty(&pair, &new).await, Duty::Drained);
+    submit(&pair, plan(1, &["http://a.test/1"], MAINLAND)).await;
+    pair.store.advance(receipt(&node, 0, vec![Settled::Applied])).await.expect("writable");
+
+    drop(pair);
+    let pair = fixture.reopen().await;
+    assert_eq!(cursor(&pair, &node).await, (Seq(1), Membership::Member), "it is told all the same");
+    assert_eq!(duty(&pair, &node).await, Duty::Returning);
+    assert_eq!(duty(&pair, &node).await, Duty::Returning, "asking changes nothing");
+    for _ in 0..2 {
+        pair.store.returned(&node.id, node.area).await.expect("writable");
+    }
+    drop(pair);
+    let pair = fixture.reopen().await;
+    assert_eq!(duty(&pair, &node).await, Duty::Counts);
+    assert_eq!(duty(&pair, &new).await, Duty::Drained);
+}
+
+/// A drained node that is far behind must not bring a new one below what is done.
+///
+/// # Panics
+/// When it does.
+pub async fn new_node_begins_at_those_that_count_only(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let (fast, slow) = (node("fast"), node("slow"));
+    for one in [&fast, &slow] {
+        cursor(&pair, one).await;
+    }
+    submit(&pair, plan(1, &["http://a.test/1", "http://a.test/2", "http://a.test/3"], MAINLAND)).await;
+    pair.store.advance(receipt(&fast, 0, vec![Settled::Applied; 2])).await.expect("writable");
+    // Kept before, as a server does: what is drained in the same step as the new one comes still counts for it.
+    pair.store.cursors(&[Arc::new(drained(&slow))]).await.expect("writable");
+    let all = [fast.clone(), drained(&slow), node("new")].map(Arc::new);
+    let cursors = pair.store.cursors(&all).await.expect("readable");
+    assert_eq!((cursors[2].seq, cursors[2].duty), (Seq(2), Duty::Counts));
+
+    let all = [drained(&fast), drained(&slow)].map(Arc::new);
+    pair.store.cursors(&all).await.expect("writable");
+    let all = [drained(&fast), drained(&slow), node("alone")].map(Arc::new);
+    let cursors = pair.store.cursors(&all).await.expect("readable");
+    assert_eq!(cursors[2].seq, Seq(3), "with nobody that counts it begins at the head");
+}
+
+/// Its cursor is forgotten, what it reported is not.
+///
+/// # Panics
+/// When it is the other way round.
+pub async fn node_that_was_taken_out_is_new_when_it_comes_again_and_its_receipts_stay(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let (stays, goes) = (node("stays"), node("goes"));
+    let abroad = Node { area: Area::Overseas, ..goes.clone() };
+    for one in [&stays, &goes, &abroad] {
+        cursor(&pair, one).await;
+    }
+    submit(&pair, plan(1, &["http://a.test/1", "http://a.test/2"], MAINLAND)).await;
+    let report = receipt(&goes, 0, vec![Settled::Applied; 2]);
+    pair.store.advance(report.clone()).await.expect("writable");
+
+    let left = [stays.clone(), abroad.clone()].map(Arc::new);
+    for (round, gone) in [vec![goes.id.clone()], Vec::new()].into_iter().enumerate() {
+        assert_eq!(pair.store.forget_others(&left).await, Ok(gone), "round {round}");
+    }
+    drop(pair);
+    let pair = fixture.reopen().await;
+    assert_eq!(pair.store.receipts(Area::Mainland, Seq(1), Seq(2)).await, Ok(vec![report.clone()]));
+    assert_eq!(cursor(&pair, &abroad).await, (Seq(0), Membership::Member), "another area is another node");
+
+    let all = [stays, goes.clone()].map(Arc::new);
+    let cursors = pair.store.cursors(&all).await.expect("readable");
+    let again = &cursors[1];
+    assert_eq!((again.seq, again.membership, again.last_receipt), (Seq(0), Membership::Joining, None));
+    assert_eq!(again.duty, Duty::Counts);
+    // It settles what it had settled before, and its newest word counts.
+    pair.store.joined(&goes.id, goes.area, Seq(0)).await.expect("writable");
+    let second = Receipt { at: UnixMillis(report.at.0 + 1), ..receipt(&goes, 0, vec![Settled::Absent; 2]) };
+    pair.store.advance(second.clone()).await.expect("writable");
+    let kept = pair.store.receipts(Area::Mainland, Seq(1), Seq(2)).await.expect("readable");
+    assert_eq!(kept.last(), Some(&second));
 }
 
 /// A receipt may come again, and late.

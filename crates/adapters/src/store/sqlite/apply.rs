@@ -4,26 +4,22 @@
 //! rules (quota, a repeated id, a gap) has changed nothing when that is found out, so that the
 //! transaction can go on to the next command.
 
-use std::sync::Arc;
-
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::CLIENT_TOKEN_KEPT;
 use catharsis_core::plan::{Claim, Toll};
-use catharsis_core::ports::{Cursor, Membership, first_cursor};
+use catharsis_core::ports::Membership;
 use catharsis_core::quota::{PerKind, QuotaDay, QuotaKind, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
 use catharsis_core::task::{AccountId, TaskId};
-use catharsis_core::topology::{Node, NodeId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
 use super::notices;
 use super::push;
 use super::schema::{
-    area_code, damaged, encode_code, fence_code, floors, io, kind_code, membership_code, membership_of, quota_code,
-    signed, unsigned,
+    area_code, damaged, encode_code, fence_code, floors, io, kind_code, membership_code, quota_code, signed, unsigned,
 };
 use super::writer::{Positions, PruneStep, Submission};
 use crate::codec::outcomes;
@@ -223,6 +219,7 @@ pub(super) fn advance(tx: &Transaction<'_>, receipt: &Receipt) -> Done<()> {
     if after > cursor {
         return Ok(Err(damaged(&format!("a receipt of {} follows {after}, but its cursor is {cursor}", receipt.node))));
     }
+    // One that is there already is of a time before the node was taken out: what it says now counts.
     let outcomes = match outcomes::encode(&receipt.outcomes) {
         Ok(outcomes) => outcomes,
         Err(error) => return Ok(Err(error.into())),
@@ -241,7 +238,8 @@ pub(super) fn advance(tx: &Transaction<'_>, receipt: &Receipt) -> Done<()> {
     tx.prepare_cached(
         "INSERT INTO receipt (area, node, after_seq, upto_seq, at, fence, waited, attempts, outcomes)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT DO UPDATE SET upto_seq = excluded.upto_seq, at = excluded.at, fence = excluded.fence,
+             waited = excluded.waited, attempts = excluded.attempts, outcomes = excluded.outcomes",
     )?
     .execute(params![
         area_code(receipt.area),
@@ -272,66 +270,6 @@ fn refusals(tx: &Transaction<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The cursors of these nodes; one that has none gets its [`first_cursor`].
-pub(super) fn cursors(tx: &Transaction<'_>, nodes: &[Arc<Node>], heads: &PerArea<Seq>) -> Done<Vec<Cursor>> {
-    let mut create = tx.prepare_cached("INSERT INTO cursor (node, area, seq, membership) VALUES (?1, ?2, ?3, ?4)")?;
-    let known = match known_cursors(tx, nodes)? {
-        Ok(known) => known,
-        Err(error) => return Ok(Err(error)),
-    };
-    let mut cursors = Vec::with_capacity(nodes.len());
-    for (node, cursor) in nodes.iter().zip(&known) {
-        let cursor = match cursor {
-            Some(cursor) => cursor.clone(),
-            None => {
-                let others = nodes.iter().zip(&known).filter(|(other, _)| other.area == node.area);
-                let new = first_cursor(node, others.filter_map(|(_, it)| it.as_ref()), *heads.get(node.area));
-                let membership = membership_code(new.membership);
-                create.execute(params![node.id.as_str(), area_code(node.area), signed(new.seq.0), membership])?;
-                new
-            }
-        };
-        cursors.push(cursor);
-    }
-    Ok(Ok(cursors))
-}
-
-/// The stored cursor of each node, if it has one.
-fn known_cursors(tx: &Transaction<'_>, nodes: &[Arc<Node>]) -> Done<Vec<Option<Cursor>>> {
-    let mut read =
-        tx.prepare_cached("SELECT seq, membership, last_receipt FROM cursor WHERE area = ?1 AND node = ?2")?;
-    let mut known = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let row = read.query_row(params![area_code(node.area), node.id.as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        });
-        match row.optional()?.map(|row| cursor_of(&node.id, row)).transpose() {
-            Ok(cursor) => known.push(cursor),
-            Err(error) => return Ok(Err(error)),
-        }
-    }
-    Ok(Ok(known))
-}
-
-fn cursor_of(node: &NodeId, (seq, membership, last): (i64, i64, Option<i64>)) -> Result<Cursor, StoreError> {
-    Ok(Cursor {
-        node: node.clone(),
-        seq: Seq(unsigned(seq)?),
-        membership: membership_of(membership)?,
-        last_receipt: last.map(unsigned).transpose()?.map(UnixMillis),
-    })
-}
-
-/// Notes that a node has forgotten everything, which was true at `cursor`.
-pub(super) fn joined(tx: &Transaction<'_>, node: &NodeId, area: Area, cursor: Seq) -> Done<()> {
-    tx.prepare_cached(
-        "INSERT INTO cursor (node, area, seq, membership) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), membership = excluded.membership",
-    )?
-    .execute(params![node.as_str(), area_code(area), signed(cursor.0), membership_code(Membership::Member),])?;
-    Ok(Ok(()))
 }
 
 /// Deletes some of what is older than `before`: the oldest tasks up to the first younger one, and

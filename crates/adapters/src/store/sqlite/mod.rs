@@ -9,6 +9,7 @@
 
 mod apply;
 mod checkpoint;
+mod cursors;
 mod history;
 mod notices;
 mod push;
@@ -294,6 +295,16 @@ impl Store for SqliteStore {
     async fn cursors(&self, nodes: &[Arc<Node>]) -> Result<Vec<Cursor>, StoreError> {
         let nodes = nodes.to_vec();
         self.ask(|reply| Command::Cursors(nodes, reply)).await
+    }
+
+    async fn forget_others(&self, nodes: &[Arc<Node>]) -> Result<Vec<NodeId>, StoreError> {
+        let nodes = nodes.to_vec();
+        self.ask(|reply| Command::ForgetOthers(nodes, reply)).await
+    }
+
+    async fn returned(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
+        let node = node.clone();
+        self.ask(|reply| Command::Returned(node, area, reply)).await
     }
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {

@@ -26,7 +26,7 @@ const STATEMENTS_KEPT: usize = 64;
 
 /// Each entry brings the schema from the version of its index to the next. `STRICT` everywhere, so
 /// that a column never holds another type than the one named here.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     r"
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,             -- 'log_id': names this log to nodes that remember positions of it
@@ -190,10 +190,14 @@ CREATE TABLE push_fetch (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX push_open ON push_fetch (node, item) WHERE state = 0;
 ",
+    r"
+-- A node that was taken out keeps its row, by which its receipts are found and pruned.
+ALTER TABLE cursor ADD COLUMN duty INTEGER NOT NULL DEFAULT 0; -- 0: counts, 1: does not, 2: was taken out
+",
 ];
 
 /// The schema version that this program writes.
-const NEWEST: i32 = 3;
+const NEWEST: i32 = 4;
 
 /// Opens a connection for writing, for reading or for checkpoints; all are set up alike.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {

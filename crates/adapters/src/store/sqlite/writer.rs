@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
 use super::push::PushSubmission;
-use super::{Shared, apply, notices, push, records, schema};
+use super::{Shared, apply, cursors, notices, push, records, schema};
 use crate::codec::block;
 
 /// Commands of one transaction. More would not make the shared sync noticeably cheaper, but each
@@ -48,6 +48,8 @@ pub(super) enum Command {
     Told(Box<Notice>, Told, Reply<(), StoreError>),
     Advance(Box<Receipt>, Reply<(), StoreError>),
     Cursors(Vec<Arc<Node>>, Reply<Vec<Cursor>, StoreError>),
+    ForgetOthers(Vec<Arc<Node>>, Reply<Vec<NodeId>, StoreError>),
+    Returned(NodeId, Area, Reply<(), StoreError>),
     Joined(NodeId, Area, Seq, Reply<(), StoreError>),
     Prune(UnixMillis, Reply<PruneStep, StoreError>),
 }
@@ -264,11 +266,19 @@ fn execute(
             settle(done, reply, answers, None)
         }
         Command::Cursors(nodes, reply) => {
-            let done = tx.map(|tx| apply::cursors(tx, &nodes, &positions.heads));
+            let done = tx.map(|tx| cursors::of(tx, &nodes, &positions.heads));
+            settle(done, reply, answers, None)
+        }
+        Command::ForgetOthers(nodes, reply) => {
+            let done = tx.map(|tx| cursors::forget_others(tx, &nodes));
+            settle(done, reply, answers, None)
+        }
+        Command::Returned(node, area, reply) => {
+            let done = tx.map(|tx| cursors::returned(tx, &node, area));
             settle(done, reply, answers, None)
         }
         Command::Joined(node, area, cursor, reply) => {
-            let done = tx.map(|tx| apply::joined(tx, &node, area, cursor));
+            let done = tx.map(|tx| cursors::joined(tx, &node, area, cursor));
             settle(done, reply, answers, None)
         }
         Command::Prune(before, reply) => {
