@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use xtask::bench::{Figures, Part};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Project chores.")]
@@ -15,8 +16,11 @@ struct Arguments {
 enum Chore {
     /// Check the rules of STYLE.md that a machine can see.
     Tidy,
-    /// Measure the rows of the performance budget, each beside its limit, on real processes: about three minutes after the release build.
+    /// Measure the rows of the performance budget, each beside its limit, on real processes: some minutes after the release build.
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
+        /// What to measure; all of it when nothing is named.
+        parts: Vec<Part>,
         /// Write the figures into docs/performance.md.
         #[arg(long)]
         write: bool,
@@ -45,9 +49,12 @@ enum Special {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Tidy => tidy(),
-        Chore::Bench { write, what: None } => xtask::bench::run(write),
         Chore::Bench { what: Some(Special::Bans { seconds, per_minute, objects }), .. } => {
             xtask::bench::bans([seconds, per_minute, objects])
+        }
+        Chore::Bench { parts, write, what: None } => {
+            let parts = if parts.is_empty() { Part::value_variants() } else { &parts };
+            xtask::bench::run(parts, if write { Figures::Written } else { Figures::Shown })
         }
     }
 }

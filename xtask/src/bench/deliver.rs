@@ -1,158 +1,150 @@
-//! Delivering to one Varnish: a backlog beside a bare load generator on the same Varnish, and single purges
-//! while it is idle.
+//! Delivering to one node of each kind: a backlog by the relay, beside a bare load generator on the same cache.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use catharsis_testkit::caches::{RealCache, Relay};
-use catharsis_testkit::origin::Origin;
 
 use super::Row;
+use super::kinds::{Bare, HOST, KINDS, Kind, Running};
 use super::load::{Load, send};
 use super::machine::{cpu_of, cpu_of_tree};
-use super::rows::{
-    ACCEPTED, ROUNDS, backlog as backlog_of, folder_beside, median, metrics, micros_each, purges, say, until_settled,
-};
+use super::rows::{ACCEPTED, ROUNDS, backlog, folder_beside, median, micros_each, purges, say, until_settled};
 use super::server::{Server, api_config, root};
 
-/// Purges in a backlog.
-const PURGES: usize = 200_000;
-/// Connections of the bare load generator, and requests under way on each.
-const BARE: (usize, usize) = (4, 64);
-/// Calls of a round on an idle node, one each 10 ms.
-const IDLE_CALLS: usize = 500;
+/// How long a node may take to be told the first purge.
+const BEGIN_MAX: Duration = Duration::from_secs(30);
 
-fn node(folder: &Path, address: &str) -> String {
-    let text = format!(
-        "[[node]]\nname = \"one\"\narea = \"mainland\"\nkind = \"varnish\"\naddress = \"{address}\"\nfence = {{ kind = \"none\" }}\n"
-    );
+/// The configuration of a server with one node.
+pub(super) fn node(folder: &Path, kind: &Kind, address: &str) -> String {
+    let text = format!("[[node]]\nname = \"one\"\narea = \"mainland\"\naddress = \"{address}\"\n{}\n", kind.node);
     api_config(folder, &text)
 }
 
-/// One round.
-struct Round {
-    /// Microseconds of processor time for each purge: of the relay, of Varnish under the relay, and of the
-    /// bare load generator without Varnish.
-    relay: f64,
+/// One way to tell a cache, in one round.
+struct Told {
+    /// Microseconds of processor time for each purge: of who tells, and of the cache.
+    own: f64,
     cache: f64,
-    bare: f64,
     /// Purges a second.
     rate: f64,
-    bare_rate: f64,
 }
 
-pub(super) async fn backlog(binary: &Path) -> anyhow::Result<Row> {
-    let origin = Origin::start().await;
-    let varnish = RealCache::varnish(origin.address(), Relay::Allowed).await;
-    let mut rounds = Vec::new();
+/// The medians of one way in all rounds.
+fn medians(rounds: &[Told]) -> Told {
+    let of = |field: fn(&Told) -> f64| median(rounds.iter().map(field));
+    Told { own: of(|it| it.own), cache: of(|it| it.cache), rate: of(|it| it.rate) }
+}
+
+pub(super) async fn rows(binary: &Path) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for kind in KINDS {
+        rows.push(row(binary, kind).await?);
+    }
+    Ok(rows)
+}
+
+async fn row(binary: &Path, kind: &Kind) -> anyhow::Result<Row> {
+    let Kind { name, purges, bare, .. } = kind;
+    let cache = (kind.start)(binary).await?;
+    let mut relayed = Vec::new();
+    let mut bares: Vec<Vec<Told>> = bare.shapes.iter().map(|_| Vec::new()).collect();
     for round in 1..=ROUNDS {
         say(&format!(
-            "round {round} of {ROUNDS}: {PURGES} purges to one Varnish, and the same by a bare load generator"
+            "round {round} of {ROUNDS}: {purges} purges to one {name}, and the same by a bare load generator"
         ));
-        rounds.push(one_backlog(binary, &varnish).await?);
+        relayed.push(one_backlog(binary, kind, &cache).await?);
+        for (place, shape) in bare.shapes.iter().enumerate() {
+            bares[place].push(one_bare(kind, &cache, *shape, round * bare.shapes.len() + place).await?);
+        }
     }
-    let of = |field: fn(&Round) -> f64| median(rounds.iter().map(field));
+    let relay = medians(&relayed);
+    let all = bare.shapes.iter().zip(&bares).map(|(shape, rounds)| (*shape, medians(rounds)));
+    let best = all.max_by(|(_, a), (_, b)| a.rate.total_cmp(&b.rate));
+    let Some(((connections, depth), best)) = best else { bail!("{name} has no shape of a bare load generator") };
     Ok(Row {
-        work: format!("deliver one purge to one Varnish ({PURGES} in a backlog, pipelined, receipts durable)"),
+        work: format!("deliver one purge to one {name} ({purges} in a backlog, receipts durable)"),
         figure: format!(
-            "relay {:.1} µs CPU, Varnish {:.1} µs; {:.0}/s, {:.0} % of the bare rate",
-            of(|round| round.relay),
-            of(|round| round.cache),
-            of(|round| round.rate),
-            of(|round| 100.0 * round.rate / round.bare_rate)
+            "relay {:.1} µs CPU, {name} {:.1} µs; {:.0}/s, {:.0} % of the bare rate",
+            relay.own,
+            relay.cache,
+            relay.rate,
+            100.0 * relay.rate / best.rate
         ),
         budget: "relay ≤ 6 µs CPU; ≥ 90 % of the bare rate",
         limit: format!(
-            "bare load generator, {} connections, {} under way on each: {:.1} µs CPU, {:.0}/s",
-            BARE.0,
-            BARE.1,
-            of(|round| round.bare),
-            of(|round| round.bare_rate)
+            "bare load generator, {}: {:.1} µs CPU, {name} {:.1} µs; {:.0}/s",
+            shape_text(bare, connections, depth),
+            best.own,
+            best.cache,
+            best.rate
         ),
     })
 }
 
-async fn one_backlog(binary: &Path, varnish: &RealCache) -> anyhow::Result<Round> {
+fn shape_text(bare: &Bare, connections: usize, depth: usize) -> String {
+    let of = if bare.purges > 1 { format!(" of {} purges", bare.purges) } else { String::new() };
+    let tried = bare.shapes.len();
+    format!("best of {tried} shapes: connections {connections}, requests{of} under way on each {depth}")
+}
+
+async fn one_backlog(binary: &Path, kind: &Kind, cache: &Running) -> anyhow::Result<Told> {
     let folder = folder_beside(binary)?;
-    let server = Server::start(binary, folder.path(), &node(folder.path(), "127.0.0.1:1"))?;
+    let server = Server::start(binary, folder.path(), &node(folder.path(), kind, "127.0.0.1:1"))?;
     let address = server.api()?;
-    let total = PURGES / 1_000;
-    let requests = purges(address, &root(), 1_000, "www.bench.test", total)?;
+    let total = kind.purges / 1_000;
+    let requests = purges(address, &root(), 1_000, HOST, total)?;
     send(&Load { address, connections: 4, depth: 1, requests, total, expect: ACCEPTED }).await?;
     drop(server);
 
-    let server = Server::start(binary, folder.path(), &node(folder.path(), &varnish.purge.to_string()))?;
-    // The server has started and delivers already: what counts is from the first look to the last receipt.
-    let left = backlog_of(server.ops).await?;
+    let server = Server::start(binary, folder.path(), &node(folder.path(), kind, &cache.purge.to_string()))?;
+    // The server may look at its node first: what counts is from the first receipt that is seen to the last.
+    let left = begun(&server, kind.purges).await?;
     let started = Instant::now();
-    let cpu = || [server.process_id(), varnish.process_id()].map(cpu_of_tree);
+    let cpu = || [server.process_id(), cache.process].map(cpu_of_tree);
     let before = cpu();
-    if left < PURGES / 2 {
-        bail!("half of the backlog was delivered before it could be looked at");
-    }
     until_settled(server.ops).await?;
     let took = started.elapsed();
     let after = cpu();
-    let [relay, cache] = [0, 1].map(|process| micros_each(after[process].saturating_sub(before[process]), left));
-    drop(server);
-
-    let (bare, bare_rate) = bare(varnish.purge).await?;
-    Ok(Round { relay, cache, bare, rate: left as f64 / took.as_secs_f64(), bare_rate })
+    let [own, cache] = [0, 1].map(|process| micros_each(after[process].saturating_sub(before[process]), left));
+    Ok(Told { own, cache, rate: left as f64 / took.as_secs_f64() })
 }
 
-/// The same number of purges by the load generator: its own processor time for each, and its rate.
-async fn bare(address: SocketAddr) -> anyhow::Result<(f64, f64)> {
-    let purge = |number| format!("PURGE /bare/{number} HTTP/1.1\r\nHost: www.bench.test\r\n\r\n").into_bytes();
-    let requests = Arc::new((0..PURGES).map(purge).collect());
-    let (connections, depth) = BARE;
-    let load = Load { address, connections, depth, requests, total: PURGES, expect: "HTTP/1.1 404" };
-    let before = cpu_of(std::process::id());
-    let done = send(&load).await?;
-    let cpu = cpu_of(std::process::id()).saturating_sub(before);
-    Ok((micros_each(cpu, done.count), done.rate()))
-}
-
-/// Acceptance to the first purge at an idle node, a hundred calls a second.
-pub(super) async fn idle_latency(binary: &Path) -> anyhow::Result<Row> {
-    let origin = Origin::start().await;
-    let varnish = RealCache::varnish(origin.address(), Relay::Allowed).await;
-    let mut bounds = Vec::new();
-    for round in 1..=ROUNDS {
-        say(&format!("round {round} of {ROUNDS}: acceptance to applied on an idle node, {IDLE_CALLS} calls, 100/s"));
-        let folder = folder_beside(binary)?;
-        let server = Server::start(binary, folder.path(), &node(folder.path(), &varnish.purge.to_string()))?;
-        let address = server.api()?;
-        let requests = purges(address, &root(), 1, "www.bench.test", 64)?;
-        let load = Load { address, connections: 1, depth: 1, requests, total: 1, expect: ACCEPTED };
-        let mut ticks = tokio::time::interval(Duration::from_millis(10));
-        for _ in 0..IDLE_CALLS {
-            ticks.tick().await;
-            send(&load).await?;
+/// What is left as soon as the first purges are seen to be settled.
+async fn begun(server: &Server, all: usize) -> anyhow::Result<usize> {
+    let deadline = Instant::now() + BEGIN_MAX;
+    loop {
+        let left = backlog(server.ops).await?;
+        if left < all / 2 {
+            bail!("half of the backlog was delivered before it could be looked at");
         }
-        until_settled(server.ops).await?;
-        let page = metrics(server.ops).await;
-        bounds.push([0.5, 0.99].map(|share| bucket(&page, share).unwrap_or(f64::NAN)));
+        if left < all {
+            return Ok(left);
+        }
+        if Instant::now() > deadline {
+            bail!("nothing is delivered");
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let bound = |place: usize| 1e3 * median(bounds.iter().map(|bounds| bounds[place]));
-    Ok(Row {
-        work: "accept → applied on an idle local Varnish, 100 calls/s".to_owned(),
-        figure: format!("p50 ≤ {:.1} ms, p99 ≤ {:.1} ms (bounds of histogram buckets)", bound(0), bound(1)),
-        budget: "p50 ≤ 3 ms, p99 ≤ 15 ms",
-        limit: "-".to_owned(),
-    })
 }
 
-/// The upper bound of the bucket in which this share of the purges lies, seconds.
-fn bucket(page: &str, share: f64) -> Option<f64> {
-    let counts: Vec<(f64, f64)> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("catharsis_purge_applied_seconds_bucket{le=\""))
-        .filter_map(|rest| rest.split_once("\"} "))
-        .filter_map(|(bound, count)| Some((bound.parse().unwrap_or(f64::INFINITY), count.parse().ok()?)))
-        .collect();
-    let total = counts.last()?.1;
-    counts.into_iter().find(|(_, count)| *count >= total * share).map(|(bound, _)| bound)
+/// The same number of purges by the load generator. Its requests are made before; it keeps nothing.
+async fn one_bare(
+    kind: &Kind,
+    cache: &Running,
+    (connections, depth): (usize, usize),
+    run: usize,
+) -> anyhow::Result<Told> {
+    let Bare { purges, request, expect, .. } = kind.bare;
+    let total = kind.purges / purges / connections * connections;
+    let requests = Arc::new((0..total).map(|number| request(run, number)).collect());
+    let load = Load { address: cache.purge, connections, depth, requests, total, expect };
+    let cpu = || [cpu_of(std::process::id()), cpu_of_tree(cache.process)];
+    let before = cpu();
+    let done = send(&load).await?;
+    let after = cpu();
+    let count = done.count * purges;
+    let [own, cache] = [0, 1].map(|process| micros_each(after[process].saturating_sub(before[process]), count));
+    Ok(Told { own, cache, rate: done.rate() * purges as f64 })
 }

@@ -17,7 +17,7 @@ pub(super) struct Load {
     pub address: SocketAddr,
     /// Over how many connections.
     pub connections: usize,
-    /// Requests under way on one connection: the next is sent as soon as one is answered.
+    /// Requests under way on one connection, at most: as soon as half of them are answered, the next are sent.
     pub depth: usize,
     /// The requests, taken in turn.
     pub requests: Arc<Vec<Vec<u8>>>,
@@ -83,10 +83,14 @@ async fn connection(load: Load, number: usize) -> anyhow::Result<Vec<Duration>> 
     let mut next = 0;
     while latencies.len() < share {
         bytes.clear();
-        while sent.len() < load.depth && next < share {
-            bytes.extend_from_slice(&load.requests[(number * share + next) % load.requests.len()]);
-            sent.push_back(Instant::now());
-            next += 1;
+        // Filled up again when half of it is answered, so that writes stay large.
+        if sent.len() <= load.depth / 2 {
+            let now = Instant::now();
+            while sent.len() < load.depth && next < share {
+                bytes.extend_from_slice(&load.requests[(number * share + next) % load.requests.len()]);
+                sent.push_back(now);
+                next += 1;
+            }
         }
         // What is under way fits into the buffers of both sockets, so nobody waits for the other to read.
         stream.write_all(&bytes).await?;
@@ -94,7 +98,8 @@ async fn connection(load: Load, number: usize) -> anyhow::Result<Vec<Duration>> 
             bail!("the connection ended within an answer");
         }
         let answered = take_answers(&mut received, load.expect)?;
-        latencies.extend(sent.drain(..answered).map(|sent| sent.elapsed()));
+        let now = Instant::now();
+        latencies.extend(sent.drain(..answered).map(|sent| now.duration_since(sent)));
     }
     Ok(latencies)
 }
@@ -118,14 +123,12 @@ fn take_answers(received: &mut Vec<u8>, expect: &str) -> anyhow::Result<usize> {
 
 /// The length of the first answer, once its head is whole.
 fn answer_length(received: &[u8]) -> anyhow::Result<Option<usize>> {
-    let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&received[..end]).context("a head is text")?;
-    let field = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then_some(value.trim())
-    });
-    let body: usize = field.context("an answer without a length")?.parse()?;
-    Ok(Some(end + 4 + body))
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(end) = head.parse(received).context("an answer of HTTP")? else { return Ok(None) };
+    let length = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let length = std::str::from_utf8(length.context("an answer without a length")?.value)?;
+    Ok(Some(end + length.trim().parse::<usize>()?))
 }
 
 #[cfg(test)]

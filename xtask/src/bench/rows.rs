@@ -12,7 +12,7 @@ use serde_json::json;
 use super::load::{Done, Load, send};
 use super::machine::cpu_of_tree;
 use super::server::{Keys, signed};
-use super::{Row, accept, deliver, hits};
+use super::{Part, Row, accept, deliver, hits, latency};
 
 /// Rounds of each row. What is compared is measured in turn, round by round.
 pub(super) const ROUNDS: usize = 3;
@@ -90,17 +90,17 @@ pub(super) fn folder_beside(binary: &Path) -> anyhow::Result<tempfile::TempDir> 
     Ok(tempfile::tempdir_in(binary.parent().context("the binary is in a folder")?)?)
 }
 
-/// All rows, in order.
+/// The rows of one part, in order.
 ///
 /// # Errors
-/// When a part cannot be started or answers otherwise than it should.
-pub(super) async fn all(binary: &Path) -> anyhow::Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    rows.extend(accept::rows(binary).await?);
-    rows.push(deliver::backlog(binary).await?);
-    rows.push(deliver::idle_latency(binary).await?);
-    rows.push(hits::row(binary).await?);
-    Ok(rows)
+/// When something cannot be started or answers otherwise than it should.
+pub(super) async fn of(part: Part, binary: &Path) -> anyhow::Result<Vec<Row>> {
+    match part {
+        Part::Accept => accept::rows(binary).await,
+        Part::Delivery => deliver::rows(binary).await,
+        Part::Latency => Ok(vec![latency::row(binary).await?]),
+        Part::Hits => Ok(vec![hits::row(binary).await?]),
+    }
 }
 
 /// Signed purges of so many URLs each.
