@@ -220,7 +220,7 @@ mod whole {
         assert!(odd(&everything), "{everything:?}");
 
         let forwards = |configuration: String| {
-            let purge = "proxy_cache_purge catharsis $host$request_uri;";
+            let purge = "proxy_cache_purge catharsis $host$catharsis_port$request_uri;";
             assert!(configuration.contains(purge));
             configuration.replace(purge, "proxy_pass http://origin;")
         };

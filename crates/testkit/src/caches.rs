@@ -140,11 +140,23 @@ impl RealCache {
     /// # Panics
     /// When it cannot be started.
     pub async fn nginx_edited(origin: SocketAddr, relay: Relay, edit: impl FnOnce(String) -> String) -> Self {
+        Self::nginx_of("nginx.conf", origin, relay, edit).await
+    }
+
+    /// Starts an nginx with the key rules of the sample, in front of an origin.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn nginx_keys(origin: SocketAddr, relay: Relay) -> Self {
+        Self::nginx_of("nginx-keys.conf", origin, relay, |configuration| configuration).await
+    }
+
+    async fn nginx_of(name: &str, origin: SocketAddr, relay: Relay, edit: impl FnOnce(String) -> String) -> Self {
         let [traffic, purge] = free_addresses();
         let directory = directory();
         let at = |name: &str| made(&directory, name);
         let configuration = sample(
-            "nginx.conf",
+            name,
             &[
                 ("@ORIGIN_HOST@", &origin.ip().to_string()),
                 ("@ORIGIN_PORT@", &origin.port().to_string()),
@@ -207,7 +219,7 @@ impl RealCache {
             .arg(&file)
             // Started by root, its workers would be somebody who cannot write here.
             .args(["-g", &format!("daemon off; user {owner};")]);
-        let process = start(&mut command, &directory, "nginx libnginx-mod-http-cache-purge");
+        let process = start(&mut command, &directory, "nginx libnginx-mod-http-cache-purge libnginx-mod-http-lua");
         Self { traffic, purge, management: None, htcp: None, process, directory }
     }
 
