@@ -6,6 +6,7 @@
 pub mod caches;
 pub mod client;
 pub mod conformance;
+pub mod corpus;
 pub mod fake_cache;
 pub mod fake_fetcher;
 pub mod mem_log;

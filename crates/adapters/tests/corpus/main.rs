@@ -1,0 +1,76 @@
+//! The pairs of the corpus against each real cache: what is the same must be gone, what differs must stay.
+//!
+//! A cache is a file here that starts it, with its purger and what cannot be shown there.
+
+mod edge;
+mod faults;
+mod nginx;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use catharsis_core::keys::{KeyRules, RulesOf};
+use catharsis_core::target::HostName;
+use catharsis_testkit::corpus::run::{Report, UnderTest, run};
+use catharsis_testkit::corpus::{NumberingOrigin, Pair, page, pairs, rules_of};
+
+/// A running cache with whatever must live as long.
+struct Started {
+    cache: UnderTest,
+    _alive: Box<dyn std::any::Any + Send>,
+}
+
+impl Started {
+    fn new(cache: UnderTest, alive: impl std::any::Any + Send) -> Self {
+        Self { cache, _alive: Box::new(alive) }
+    }
+}
+
+type Starting<'a> = Pin<Box<dyn Future<Output = Started> + Send + 'a>>;
+
+/// The caches, in the order of the table.
+const CACHES: [fn(&NumberingOrigin) -> Starting<'_>; 2] =
+    [|origin| Box::pin(edge::start(origin)), |origin| Box::pin(nginx::with_purge_module(origin))];
+
+/// The rules of the corpus, for a purger.
+fn rules() -> Arc<dyn RulesOf> {
+    Arc::new(|host: &HostName| -> Arc<KeyRules> { Arc::new(rules_of(host)) })
+}
+
+async fn report(start: fn(&NumberingOrigin) -> Starting<'_>, pairs: &[Pair]) -> Report {
+    let origin = NumberingOrigin::start().await;
+    let started = start(&origin).await;
+    run(&started.cache, &origin, pairs).await
+}
+
+mod whole {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn each_cache_forgets_what_is_the_same_and_nothing_else() {
+        let pairs = pairs();
+        let mut reports = Vec::new();
+        for start in CACHES {
+            let began = std::time::Instant::now();
+            let report = report(start, &pairs).await;
+            println!("{}: {:?}", report.name, began.elapsed());
+            reports.push(report);
+        }
+        let wrong: Vec<String> = reports.iter().flat_map(|report| report.wrong(&pairs)).collect();
+        let rendered = page::render(&pairs, &reports);
+        if std::env::var_os("CATHARSIS_WRITE_CORPUS").is_some() {
+            std::fs::write(page::path(), &rendered).expect("a writable checkout");
+        }
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+        let committed = std::fs::read_to_string(page::path()).expect("the page is there");
+        assert_eq!(committed, rendered, "docs/caches.md is not what was measured: CATHARSIS_WRITE_CORPUS=1 writes it");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sample_without_rules_follows_the_default_ones() {
+        let by_default: Vec<Pair> = pairs().into_iter().filter(|it| matches!(it.rule, "plain" | "other")).collect();
+        let report = report(|origin| Box::pin(nginx::by_default(origin)), &by_default).await;
+        assert_eq!(report.wrong(&by_default), Vec::<String>::new());
+    }
+}
