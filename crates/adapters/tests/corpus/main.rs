@@ -5,6 +5,8 @@
 mod edge;
 mod faults;
 mod nginx;
+mod trafficserver;
+mod varnish;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,8 +32,12 @@ impl Started {
 type Starting<'a> = Pin<Box<dyn Future<Output = Started> + Send + 'a>>;
 
 /// The caches, in the order of the table.
-const CACHES: [fn(&NumberingOrigin) -> Starting<'_>; 2] =
-    [|origin| Box::pin(edge::start(origin)), |origin| Box::pin(nginx::with_purge_module(origin))];
+const CACHES: [fn(&NumberingOrigin) -> Starting<'_>; 4] = [
+    |origin| Box::pin(edge::start(origin)),
+    |origin| Box::pin(varnish::start(origin)),
+    |origin| Box::pin(nginx::with_purge_module(origin)),
+    |origin| Box::pin(trafficserver::start(origin)),
+];
 
 /// The rules of the corpus, for a purger.
 fn rules() -> Arc<dyn RulesOf> {
