@@ -59,7 +59,7 @@ impl Beside {
 
     async fn start_with(rules: &str, key: &str) -> Self {
         let origin = Origin::start().await;
-        let of_sample = "proxy_cache_key $host$request_uri;";
+        let of_sample = "proxy_cache_key $catharsis_scheme://$host$catharsis_port$request_uri;";
         let edit = |text: String| text.replace(of_sample, &format!("proxy_cache_key {key};"));
         let cache = RealCache::nginx_stock_edited(origin.address(), edit).await;
         let (agent, purger) = agent(cache.cache_dir(), key).await;

@@ -2,14 +2,12 @@
 
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
-use catharsis_core::keys::KeyRules;
 use catharsis_edge::config::{HostPattern, Route, Upstream};
-use catharsis_edge::protocol::{DomainRules, DomainTable, LogId, ServedName, WireRules};
 use catharsis_edge::{Edge, EdgeConfig};
+use catharsis_testkit::corpus::NumberingOrigin;
 use catharsis_testkit::corpus::run::UnderTest;
-use catharsis_testkit::corpus::{HOSTS, NumberingOrigin};
 
-use crate::Started;
+use crate::{Started, table};
 
 const LOG: &str = "corpus";
 
@@ -21,13 +19,7 @@ pub(crate) async fn start(origin: &NumberingOrigin) -> Started {
     let control = NodeAddress::from(edge.control_addr());
     let purger = EdgePurger::new(control, HttpLimits::default(), LOG, None).expect("valid");
 
-    let rules = HOSTS.map(|(name, rules)| DomainRules {
-        name: ServedName::parse(&format!("{name}.rules.test")).expect("a host name"),
-        rules: WireRules::from(KeyRules::parse(rules).expect("rules")),
-    });
-    let table = DomainTable::new(LogId::new(LOG).expect("valid"), 1, Vec::new()).expect("valid");
-    let table = table.with_rules(rules.into()).expect("valid");
-    assert_eq!(purger.serve_domains(&table).await, Ok(1));
+    assert_eq!(purger.serve_domains(&table(LOG)).await, Ok(1));
 
     let cache =
         UnderTest { name: "built-in edge", traffic: edge.traffic_addr(), purger: Box::new(purger), excuses: &[] };

@@ -5,6 +5,7 @@
 mod edge;
 mod faults;
 mod nginx;
+mod nginx_stock;
 mod trafficserver;
 mod varnish;
 
@@ -14,8 +15,9 @@ use std::sync::Arc;
 
 use catharsis_core::keys::{KeyRules, RulesOf};
 use catharsis_core::target::HostName;
+use catharsis_edge::protocol::{DomainRules, DomainTable, LogId, ServedName, WireRules};
 use catharsis_testkit::corpus::run::{Report, UnderTest, run};
-use catharsis_testkit::corpus::{NumberingOrigin, Pair, page, pairs, rules_of};
+use catharsis_testkit::corpus::{HOSTS, NumberingOrigin, Pair, page, pairs, rules_of};
 
 /// A running cache with whatever must live as long.
 struct Started {
@@ -32,16 +34,27 @@ impl Started {
 type Starting<'a> = Pin<Box<dyn Future<Output = Started> + Send + 'a>>;
 
 /// The caches, in the order of the table.
-const CACHES: [fn(&NumberingOrigin) -> Starting<'_>; 4] = [
+const CACHES: [fn(&NumberingOrigin) -> Starting<'_>; 5] = [
     |origin| Box::pin(edge::start(origin)),
     |origin| Box::pin(varnish::start(origin)),
     |origin| Box::pin(nginx::with_purge_module(origin)),
+    |origin| Box::pin(nginx_stock::start(origin)),
     |origin| Box::pin(trafficserver::start(origin)),
 ];
 
 /// The rules of the corpus, for a purger.
 fn rules() -> Arc<dyn RulesOf> {
     Arc::new(|host: &HostName| -> Arc<KeyRules> { Arc::new(rules_of(host)) })
+}
+
+/// The rules of the corpus, for what is told them over the control protocol.
+fn table(log: &str) -> DomainTable {
+    let rules = HOSTS.map(|(name, rules)| DomainRules {
+        name: ServedName::parse(&format!("{name}.rules.test")).expect("a host name"),
+        rules: WireRules::from(KeyRules::parse(rules).expect("rules")),
+    });
+    let table = DomainTable::new(LogId::new(log).expect("valid"), 1, Vec::new()).expect("valid");
+    table.with_rules(rules.into()).expect("valid")
 }
 
 async fn report(start: fn(&NumberingOrigin) -> Starting<'_>, pairs: &[Pair]) -> Report {

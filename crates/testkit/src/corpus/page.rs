@@ -113,6 +113,7 @@ fn exceptions(page: &mut String, pairs: &[Pair], reports: &[Report]) {
                     Instead::NotKept => "nothing is kept",
                     Instead::Shared => "both are one resource",
                     Instead::Refused => "refused by name, nothing is purged",
+                    Instead::NotRun => "the pair is not run",
                 };
                 by_reason.entry((instead, why)).or_default().push(pair.line.get());
             }

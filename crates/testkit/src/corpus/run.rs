@@ -67,6 +67,8 @@ pub enum Instead {
     Shared,
     /// The purge is refused by name.
     Refused,
+    /// The pair is not run.
+    NotRun,
 }
 
 /// What was seen of a pair.
@@ -127,18 +129,23 @@ impl Report {
 /// Runs all pairs against a cache in front of this origin.
 pub async fn run(cache: &UnderTest, origin: &NumberingOrigin, pairs: &[Pair]) -> Report {
     let mut seen: Vec<Option<Seen>> = vec![None; pairs.len()];
-    let among: Vec<usize> = (0..pairs.len()).filter(|at| pairs[*at].place == Place::Among).collect();
-    let alone = (0..pairs.len()).filter(|at| pairs[*at].place == Place::Alone).map(|at| vec![at]);
+    let not_run = |pair: &Pair| cache.excuses.iter().find(|it| it.instead == Instead::NotRun && (it.of)(pair));
+    let run: Vec<usize> = (0..pairs.len()).filter(|at| not_run(&pairs[*at]).is_none()).collect();
+    let (among, alone): (Vec<usize>, Vec<usize>) = run.iter().partition(|at| pairs[**at].place == Place::Among);
     let mut upto = Seq(0);
-    for group in std::iter::once(among).chain(alone) {
+    for group in std::iter::once(among).chain(alone.into_iter().map(|at| vec![at])) {
         let members: Vec<&Pair> = group.iter().map(|at| &pairs[*at]).collect();
         for (at, it) in group.iter().zip(run_group(cache, origin, &members, &mut upto).await) {
             seen[*at] = Some(it);
         }
     }
     let refuses = cache.purger.abilities().prefix == Ability::Missing;
-    let seen = seen.into_iter().flatten();
-    let findings: Vec<Finding> = pairs.iter().zip(seen).map(|(pair, seen)| judge(cache, pair, seen, refuses)).collect();
+    let finding = |(pair, seen): (&Pair, Option<Seen>)| match (seen, not_run(pair)) {
+        (Some(seen), _) => judge(cache, pair, seen, refuses),
+        (None, Some(excuse)) => Finding::Excused(Instead::NotRun, excuse.why),
+        (None, None) => Finding::Wrong(Seen::Odd("it was left out".to_owned())),
+    };
+    let findings: Vec<Finding> = pairs.iter().zip(seen).map(finding).collect();
     let used = |why| findings.iter().any(|it| matches!(it, Finding::Excused(_, used) if *used == why));
     Report {
         name: cache.name,
