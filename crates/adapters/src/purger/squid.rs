@@ -9,6 +9,8 @@
 //! PURGE on, and its own answers carry `Mime-Version` and, unless they refuse, no body; those of
 //! whoever else listens there do not.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,7 +19,7 @@ use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::keys::{KeyForms, RulesOf};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
-use catharsis_core::target::Target;
+use catharsis_core::target::{Mode, Target};
 
 use self::htcp::{Htcp, URL_BYTES_MAX};
 use super::address::{HttpLimits, NodeAddress};
@@ -139,7 +141,25 @@ impl Divided {
 
 /// The names under which Squid keeps what came in over plain HTTP.
 fn urls(forms: &KeyForms<'_>) -> Vec<String> {
-    forms.iter().map(|(host, target)| format!("http://{host}{target}")).collect()
+    with_https_port(forms).iter().map(|(host, target)| format!("http://{host}{target}")).collect()
+}
+
+/// The same forms, at port 443 too where they are at none: Squid, which takes all that comes in for http, leaves
+/// out 80 only, so a client that writes the port of https gets a copy of its own.
+fn with_https_port<'a>(forms: &'a KeyForms<'_>) -> KeyForms<'a> {
+    let mut hosts: Vec<Cow<'a, str>> = Vec::with_capacity(2 * forms.hosts.len());
+    for host in &forms.hosts {
+        let (name, port) = host.split_once(':').map_or((host.as_ref(), None), |(name, port)| (name, Some(port)));
+        let of_key = match port {
+            None | Some("80" | "443") => vec![Cow::Borrowed(name), Cow::Owned(format!("{name}:443"))],
+            Some(_) => vec![Cow::Borrowed(host.as_ref())],
+        };
+        hosts.extend(of_key);
+    }
+    let mut seen = HashSet::new();
+    hosts.retain(|host| seen.insert(host.clone()));
+    let targets = forms.targets.iter().map(|target| Cow::Borrowed(target.as_ref())).collect();
+    KeyForms { hosts, targets, scheme: forms.scheme }
 }
 
 #[derive(Debug)]
@@ -147,6 +167,10 @@ struct Squid;
 
 impl Dialect for Squid {
     const MARK: &'static str = "mime-version";
+
+    fn url(&self, requests: &mut Requests, forms: &KeyForms<'_>, _mode: Mode) {
+        requests.purge_forms(&with_https_port(forms), "", Asked::Url);
+    }
 
     fn everything(&self, _requests: &mut Requests) {
         // Squid has no such request.
@@ -169,8 +193,6 @@ impl Dialect for Squid {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
 
     #[test]
