@@ -34,10 +34,16 @@ fn key_of(at: usize) -> String {
     }
 }
 
+/// Where nginx keeps a key's file, levels 1:2.
+fn place(directory: &Path, key: &str) -> PathBuf {
+    let name: String = Md5::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    directory.join(&name[31..]).join(&name[29..31]).join(name)
+}
+
 /// Writes a file as nginx 1.22 does.
 fn store(directory: &Path, key: &str) {
-    let name: String = Md5::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-    let below = directory.join(&name[31..]).join(&name[29..31]);
+    let path = place(directory, key);
+    let below = path.parent().unwrap();
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
     let start = u16::try_from(336 + 6 + key.len() + 1).unwrap();
     let mut file = vec![0; 336];
@@ -48,12 +54,12 @@ fn store(directory: &Path, key: &str) {
     file[56..58].copy_from_slice(&(start + 19).to_ne_bytes());
     file.extend(format!("\nKEY: {key}\nHTTP/1.1 200 OK\r\n\r\n").into_bytes());
     // Moved into place whole, as nginx does it: a file that is found empty is taken for none of the cache's.
-    let temp = below.join(format!("{name}.0000000001"));
+    let temp = path.with_extension("0000000001");
     if std::fs::write(&temp, &file).is_err() {
-        std::fs::create_dir_all(&below).unwrap();
+        std::fs::create_dir_all(below).unwrap();
         std::fs::write(&temp, file).unwrap();
     }
-    std::fs::rename(temp, below.join(name)).unwrap();
+    std::fs::rename(temp, path).unwrap();
 }
 
 /// Processor time of all threads of this process so far.
@@ -113,6 +119,8 @@ async fn measure(around: &Path, files: usize) {
         assert_eq!(purger.apply(&purge).await, [Outcome::Applied]);
         wall.push(began.elapsed());
         work.push(cpu().saturating_sub(spent));
+        let left = (0..MATCHING).filter(|at| place(directory.path(), &key_of(*at)).exists()).count();
+        assert_eq!(left, 0, "files that the purge left");
     }
     assert_eq!(purger.apply(&purge).await, [Outcome::Absent]);
     println!(
