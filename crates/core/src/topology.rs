@@ -72,6 +72,8 @@ pub enum NodeKind {
     Squid,
     /// nginx without the module, with an agent beside it.
     NginxAgent,
+    /// Squid that asks an agent beside it how to name what it stores.
+    SquidAgent,
     /// The built-in edge.
     Edge,
 }
@@ -86,6 +88,7 @@ impl NodeKind {
             Self::TrafficServer => "trafficserver",
             Self::Squid => "squid",
             Self::NginxAgent => "nginx-agent",
+            Self::SquidAgent => "squid-agent",
             Self::Edge => "edge",
         }
     }

@@ -1,25 +1,39 @@
-//! `catharsis agent`: an agent without a configuration file.
+//! Agents of this process, and `catharsis agent`: one without a configuration file.
 //!
-//! What this is: the options of an `[[agent]]` section on the command line, checked by the same rules.
-//! What this is not: another agent.
+//! What this is: what starts and stops an agent of any kind, and the options of an `[[agent]]` section on the
+//! command line, checked by the same rules. What this is not: another agent.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
-use catharsis_agent::nginx::{ENTRIES_MAX, NginxAgent};
+use anyhow::{Context, bail};
+use catharsis_agent::nginx::{ENTRIES_MAX, NginxAgent, RunningAgent as RunningNginxAgent};
+use catharsis_storeid::{MARKS_MAX, RunningSquidAgent};
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::{AgentKindName, AgentSection};
+use crate::config::{AgentSection, CheckedAgent, NginxSection, SquidSection};
 
 /// Beside what kind of cache.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Beside an nginx without a purge module (docs/caches/nginx-stock.conf).
     Nginx(NginxOptions),
+    /// Beside a Squid that asks it for names (docs/caches/squid-agent.conf).
+    Squid(SquidOptions),
+}
+
+/// Where an agent is told.
+#[derive(Debug, Args)]
+struct ControlOptions {
+    /// Where the relay connects. A token file is required unless this is a loopback address.
+    #[arg(long, value_name = "HOST:PORT")]
+    control: SocketAddr,
+    /// A file that holds the token and nothing else.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// The options of an agent beside an nginx.
@@ -34,15 +48,55 @@ pub struct NginxOptions {
     /// The text of proxy_cache_key, such as '$host$request_uri'.
     #[arg(long, value_name = "KEY")]
     key: String,
-    /// Where the relay connects. A token file is required unless this is a loopback address.
-    #[arg(long, value_name = "HOST:PORT")]
-    control: SocketAddr,
-    /// A file that holds the token and nothing else.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    told: ControlOptions,
     /// Files in its index; with more, purges fail and say so.
     #[arg(long, value_name = "COUNT", default_value_t = ENTRIES_MAX)]
     entries_max: usize,
+}
+
+/// The options of an agent beside a Squid.
+#[derive(Debug, Args)]
+pub struct SquidOptions {
+    /// The file of its journal. Lost, whatever Squid holds is found no more; never put an older copy of it back.
+    #[arg(long, value_name = "FILE")]
+    journal: PathBuf,
+    /// Where what Squid starts (`catharsis store-id`) connects: a loopback address.
+    #[arg(long, value_name = "HOST:PORT")]
+    helper: SocketAddr,
+    #[command(flatten)]
+    told: ControlOptions,
+    /// Purged URLs and directories remembered one by one; beyond that the oldest are remembered together.
+    #[arg(long, value_name = "COUNT", default_value_t = MARKS_MAX.get())]
+    marks_max: usize,
+}
+
+/// The options of what Squid starts.
+#[derive(Debug, Args)]
+pub struct StoreIdOptions {
+    /// The agent: its `helper`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub agent: SocketAddr,
+}
+
+impl Command {
+    fn section(self) -> AgentSection {
+        match self {
+            Self::Nginx(options) => {
+                let NginxOptions { cache_dir, levels, key, told: ControlOptions { control, token_file }, entries_max } =
+                    options;
+                let name = "nginx".to_owned();
+                let token = None;
+                let it = NginxSection { name, control, token, token_file, cache_dir, levels, key, entries_max };
+                AgentSection::Nginx(it)
+            }
+            Self::Squid(options) => {
+                let SquidOptions { journal, helper, told: ControlOptions { control, token_file }, marks_max } = options;
+                let (name, token) = ("squid".to_owned(), None);
+                AgentSection::Squid(SquidSection { name, control, token, token_file, journal, helper, marks_max })
+            }
+        }
+    }
 }
 
 /// Runs an agent until it is stopped.
@@ -50,17 +104,54 @@ pub struct NginxOptions {
 /// # Errors
 /// When the options contradict each other or the listener cannot be opened.
 pub async fn run(command: Command, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-    let Command::Nginx(NginxOptions { cache_dir, levels, key, control, token_file, entries_max }) = command;
-    let (name, kind) = ("nginx".to_owned(), AgentKindName::Nginx);
-    let section = AgentSection { name, kind, control, token: None, token_file, cache_dir, levels, key, entries_max };
-    let config = match section.checked() {
+    let config = match command.section().checked() {
         Ok(config) => config,
         Err(problems) => bail!("{}", problems.join("\n")),
     };
-    let agent = NginxAgent::start(config).await?;
+    let agent = RunningAgent::start(config).await?;
     info!(control = %agent.control_addr(), "the agent is ready");
     stop.cancelled().await;
     agent.stop().await;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// An agent that runs. It stops when this is dropped; [`RunningAgent::stop`] also waits for it.
+#[derive(Debug)]
+pub enum RunningAgent {
+    /// Beside an nginx.
+    Nginx(RunningNginxAgent),
+    /// Beside a Squid.
+    Squid(RunningSquidAgent),
+}
+
+impl RunningAgent {
+    /// Starts an agent. Its listeners accept when this returns.
+    ///
+    /// # Errors
+    /// What the agent says, with its section.
+    pub async fn start(agent: CheckedAgent) -> anyhow::Result<Self> {
+        let section = format!("[[agent]] {}", agent.name());
+        Ok(match agent {
+            CheckedAgent::Nginx(config) => Self::Nginx(NginxAgent::start(config).await.context(section)?),
+            CheckedAgent::Squid(config) => Self::Squid(RunningSquidAgent::start(config).await.context(section)?),
+        })
+    }
+
+    /// Where relays connect.
+    #[must_use]
+    pub const fn control_addr(&self) -> SocketAddr {
+        match self {
+            Self::Nginx(agent) => agent.control_addr(),
+            Self::Squid(agent) => agent.control_addr(),
+        }
+    }
+
+    /// Stops: orders under way are finished.
+    pub async fn stop(self) {
+        match self {
+            Self::Nginx(agent) => agent.stop().await,
+            Self::Squid(agent) => agent.stop().await,
+        }
+    }
 }

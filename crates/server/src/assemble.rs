@@ -24,7 +24,7 @@ use catharsis_adapters::purger::trafficserver::TrafficServerPurger;
 use catharsis_adapters::purger::varnish::{Management, VarnishPurger};
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
-use catharsis_agent::nginx::{NginxAgent, RunningAgent};
+use catharsis_core::abilities::Abilities;
 use catharsis_core::area::Area;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
@@ -43,6 +43,7 @@ use catharsis_registry::Registry;
 use catharsis_registry::vault::{Absent, Vault};
 
 use crate::admin::{self, Admin};
+use crate::agents::RunningAgent;
 use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
 use crate::domains::{Contents, Distribution, DomainSink};
 use crate::edges;
@@ -108,8 +109,7 @@ pub async fn start(config: &Config, checked: Checked) -> anyhow::Result<Running>
         running.edges.push(edges::start(section, token.as_ref())?);
     }
     for agent in checked.agents.clone() {
-        let name = agent.name.clone();
-        running.agents.push(NginxAgent::start(agent).await.with_context(|| format!("[[agent]] {name}"))?);
+        running.agents.push(RunningAgent::start(agent).await?);
     }
     let mut ops_service = None;
     if let (Some(api), Some(store)) = (&config.api, &config.store) {
@@ -306,12 +306,12 @@ pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, eng
             }
             (Arc::new(purger), None)
         }
-        NodeKind::Edge | NodeKind::NginxAgent => {
+        NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent => {
             let token = reach.token.as_ref().map(crate::config::Secret::expose);
             let edge = || EdgePurger::new(address.clone(), limits, log_id, token);
-            let edge = || match node.kind == NodeKind::NginxAgent {
-                true => edge().map(|it| it.for_agent(catharsis_agent::nginx::ABILITIES)),
-                false => edge(),
+            let edge = || match agent_abilities(node.kind) {
+                Some(abilities) => edge().map(|it| it.for_agent(abilities)),
+                None => edge(),
             };
             let edge = || edge().with_context(|| format!("[[node]] {}", node.id));
             let log = LogId::new(log_id).context("the name of the log does not fit the control protocol")?;
@@ -320,6 +320,15 @@ pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, eng
             (Arc::new(edge()?), Some(Arc::new(sink)))
         }
     })
+}
+
+/// What the agent does that a node of this kind is; `None` where a node is no agent.
+const fn agent_abilities(kind: NodeKind) -> Option<Abilities> {
+    match kind {
+        NodeKind::NginxAgent => Some(catharsis_agent::nginx::ABILITIES),
+        NodeKind::SquidAgent => Some(catharsis_storeid::ABILITIES),
+        NodeKind::Varnish | NodeKind::Nginx | NodeKind::TrafficServer | NodeKind::Squid | NodeKind::Edge => None,
+    }
 }
 
 /// A built-in edge or an agent, told of domains over its control listener.

@@ -76,7 +76,9 @@ impl Distribution {
     /// All edges and agents among these nodes, none of which was told anything yet.
     #[must_use]
     pub fn of(nodes: &[Arc<Node>]) -> Self {
-        let edges = nodes.iter().filter(|node| matches!(node.kind, NodeKind::Edge | NodeKind::NginxAgent));
+        let edges = nodes
+            .iter()
+            .filter(|node| matches!(node.kind, NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent));
         let start = |node: &Arc<Node>| Progress { area: node.area, told: 0, reach: Reach::Answers };
         Self { edges: Mutex::new(edges.map(|node| (node.id.clone(), start(node))).collect()) }
     }

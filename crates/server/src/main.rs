@@ -38,6 +38,8 @@ enum Command {
     /// Purge a cache that cannot purge by itself, from beside it, until SIGTERM or Ctrl-C.
     #[command(subcommand)]
     Agent(agents::Command),
+    /// Ask the agent beside a Squid for names: what its `store_id_program` starts. Reads no configuration.
+    StoreId(agents::StoreIdOptions),
     /// See a URL leave real caches in both areas: API, relay, origin and two edges on this machine.
     Quickstart(quickstart::Options),
     #[command(flatten)]
@@ -66,6 +68,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             logging::start(&LogSection::default())?;
             agents::run(command, stop_on_signal()?).await
         }),
+        Command::StoreId(options) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let ran = runtime.block_on(catharsis_storeid::forward::run(&options.agent.to_string()));
+            // Standard input may still be read by a thread of its own, which nobody waits for.
+            runtime.shutdown_background();
+            ran.map(|()| ExitCode::SUCCESS)
+        }
         Command::Quickstart(options) => {
             many_threads()?.block_on(async { quickstart::run(options, stop_on_signal()?).await })
         }

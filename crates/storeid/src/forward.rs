@@ -62,9 +62,6 @@ pub async fn run(agent: &str) -> anyhow::Result<()> {
     let (mut line, mut answer) = (Vec::new(), Vec::new());
     let mut patience = Instant::now() + ANSWER_WITHIN;
     loop {
-        if owed.is_empty() {
-            patience = Instant::now() + ANSWER_WITHIN;
-        }
         let event = next(&mut squid, &mut line, &mut state, &mut answer, (!owed.is_empty()).then_some(patience)).await;
         match event {
             Event::Asked(read) => {
@@ -75,6 +72,10 @@ pub async fn run(agent: &str) -> anyhow::Result<()> {
                 state.connect().await;
                 let sent = state.send(&line).await;
                 line.clear();
+                // From here on, however long Squid asked for nothing before.
+                if owed.is_empty() {
+                    patience = Instant::now() + ANSWER_WITHIN;
+                }
                 owed.insert(channel);
                 if !sent {
                     give_up(&mut state, &mut owed, &mut unique, &mut out).await?;

@@ -15,7 +15,9 @@
 pub mod agent;
 pub mod forward;
 pub mod journal;
+pub mod listen;
 pub mod marks;
 pub mod name;
 
 pub use agent::{OpenAgent, SquidAgent};
+pub use listen::{ABILITIES, MARKS_MAX, RunningSquidAgent, SquidAgentConfig, StartAgent};

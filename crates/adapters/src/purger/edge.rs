@@ -13,11 +13,13 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use catharsis_core::abilities::{Abilities, Ability};
+use catharsis_core::clock::UnixMillis;
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
 use catharsis_core::retry::Liveness;
-use catharsis_core::target::CacheUrl;
+use catharsis_core::target::{CacheUrl, Mode, Target};
+use catharsis_core::task::TaskId;
 use catharsis_edge::protocol::{
     DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LogId,
     STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
@@ -34,6 +36,8 @@ use super::address::{HttpLimits, NodeAddress};
 
 /// Invalidations of one request. The relay sends no more at once anyway (`RELAY_BATCH`).
 const REQUEST_MAX: usize = 512;
+/// The log of probe objects at an agent. No store calls its own so: those have random names.
+const PROBES: &str = "probes";
 /// Bytes of an answer: an outcome takes about ten.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -44,6 +48,9 @@ pub struct EdgePurger {
     limits: HttpLimits,
     log: LogId,
     abilities: Abilities,
+    /// The log in whose name an agent is told of probe objects: it knows a purge again by its log and position, and
+    /// otherwise does not ask for either. Absent for an edge, whose fence they are.
+    probes: Option<LogId>,
     /// Marked as sensitive: it is not shown by `Debug`. Absent for an edge that asks for none.
     token: Option<HeaderValue>,
     host: HeaderValue,
@@ -91,6 +98,7 @@ impl EdgePurger {
             log: LogId::new(log).map_err(|_| EdgePurgerError::Log)?,
             token,
             abilities: Self::OF_AN_EDGE,
+            probes: None,
             idle: Mutex::new(None),
         })
     }
@@ -98,7 +106,7 @@ impl EdgePurger {
     /// The same for an agent, whose cache can do this.
     #[must_use]
     pub fn for_agent(self, abilities: Abilities) -> Self {
-        Self { abilities, ..self }
+        Self { abilities, probes: LogId::new(PROBES).ok(), ..self }
     }
 
     /// Has the edge serve these domains, all of them and no others. Repeated, it changes nothing.
@@ -125,7 +133,7 @@ impl EdgePurger {
         Ok(status.domains)
     }
 
-    async fn apply_part(&self, part: &[Invalidation]) -> Vec<Outcome> {
+    async fn apply_part(&self, log: &LogId, part: &[Invalidation]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; part.len()];
         let mut sent = Vec::with_capacity(part.len());
         let mut upto = Seq::ZERO;
@@ -138,7 +146,7 @@ impl EdgePurger {
             }
         }
         let answer = match WireSeq::try_from(upto) {
-            Ok(upto) => match InvalidationsRequest::new(self.log.clone(), upto, sent) {
+            Ok(upto) => match InvalidationsRequest::new(log.clone(), upto, sent) {
                 Ok(request) => self.order(&request).await,
                 Err(error) => Err(odd(&error.to_string())),
             },
@@ -267,7 +275,7 @@ impl Purger for EdgePurger {
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for part in batch.chunks(REQUEST_MAX) {
-            outcomes.extend(self.apply_part(part).await);
+            outcomes.extend(self.apply_part(&self.log, part).await);
         }
         outcomes
     }
@@ -284,8 +292,17 @@ impl Purger for EdgePurger {
         }
     }
 
-    async fn purge_probe(&self, _url: &CacheUrl) -> Option<Outcome> {
-        None
+    async fn purge_probe(&self, url: &CacheUrl) -> Option<Outcome> {
+        let purge = Invalidation {
+            // No object is purged twice, so one position does for all.
+            seq: Seq(1),
+            task: TaskId::new(UnixMillis(0), 0),
+            target: Target::Url(url.clone()).into(),
+            mode: Mode::Delete,
+            accepted_at: UnixMillis(0),
+        };
+        let outcome = self.apply_part(self.probes.as_ref()?, &[purge]).await.pop();
+        Some(outcome.unwrap_or(Outcome::Unreachable(Unreachable::Closed)))
     }
 
     async fn answers(&self) -> bool {

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catharsis_agent::nginx::NginxAgentConfig;
 use catharsis_core::account::Limits;
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::domain::{DomainName, DomainStatus};
@@ -24,6 +23,7 @@ use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind
 use catharsis_registry::Defaults;
 use catharsis_registry::change::{Seed, SeedAccount, SeedDomain, SeedKey};
 
+use super::agents::CheckedAgent;
 use super::nodes::NodeAreaName;
 use super::varnish::{CheckedManagement, management};
 use super::{
@@ -48,7 +48,7 @@ pub struct Checked {
     /// The tokens of the edges that run here, in the order of the sections.
     pub edge_tokens: Vec<Option<Secret>>,
     /// The agents that run here.
-    pub agents: Vec<NginxAgentConfig>,
+    pub agents: Vec<CheckedAgent>,
     /// The host name of probe objects, where nodes are to prove themselves.
     pub probe_host: Option<HostName>,
     /// The certificate of the API, if it is to have one.
@@ -317,7 +317,8 @@ fn node_token(section: &NodeSection) -> Result<Option<Secret>, String> {
     if section.agent.is_some() && section.kind != KindName::TrafficServer {
         return Err("`agent` is for Traffic Server only".to_owned());
     }
-    let speaks_control = matches!(section.kind, KindName::Edge | KindName::NginxAgent) || section.agent.is_some();
+    let speaks_control =
+        matches!(section.kind, KindName::Edge | KindName::NginxAgent | KindName::SquidAgent) || section.agent.is_some();
     if token.is_some() && !speaks_control {
         return Err(
             "only the built-in edge and agents take a token: let the cache itself check the relay's address".to_owned()
@@ -364,6 +365,7 @@ fn node(section: &NodeSection) -> Result<Node, String> {
             KindName::TrafficServer => NodeKind::TrafficServer,
             KindName::Squid => NodeKind::Squid,
             KindName::NginxAgent => NodeKind::NginxAgent,
+            KindName::SquidAgent => NodeKind::SquidAgent,
             KindName::Edge => NodeKind::Edge,
         },
         shield: section.shield.as_deref().map(name).transpose()?,
@@ -380,11 +382,16 @@ fn node(section: &NodeSection) -> Result<Node, String> {
 }
 
 fn fence(section: &NodeSection) -> Result<Fence, String> {
-    if section.kind == KindName::Edge {
+    let exact = match section.kind {
+        KindName::Edge => Some("the built-in edge"),
+        KindName::SquidAgent => Some("Squid with an agent"),
+        KindName::Varnish | KindName::Nginx | KindName::TrafficServer | KindName::Squid | KindName::NginxAgent => None,
+    };
+    if let Some(what) = exact {
         return match &section.fence {
             None | Some(FenceSection::Exact) => Ok(Fence::Exact),
             Some(FenceSection::Bounded { .. } | FenceSection::None) => {
-                Err("the built-in edge is always exact: leave `fence` out".to_owned())
+                Err(format!("{what} is always exact: leave `fence` out"))
             }
         };
     }

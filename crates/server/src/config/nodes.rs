@@ -35,11 +35,11 @@ pub struct NodeSection {
     /// The shield through which it fetches.
     pub shield: Option<String>,
     /// How a purge is kept from being undone by a fetch under way. Default: `exact` for the built-in
-    /// edge (and nothing else is possible there), else `bounded`.
+    /// edge and a Squid with an agent (and nothing else is possible there), else `bounded`.
     pub fence: Option<FenceSection>,
     /// What it holds when it is added to a running installation, default `everything`: unknown, so
-    /// it is told to forget everything. `empty`: you vouch that it is empty. nginx without an agent and
-    /// Squid cannot be told, so `empty` is the only choice there.
+    /// it is told to forget everything. `empty`: you vouch that it is empty. nginx and Squid without
+    /// an agent cannot be told, so `empty` is the only choice there.
     #[serde(default)]
     pub join: JoinName,
     /// Whether clients are sent to it: `in` (default), or `drained`: it is told every purge, but a task is
@@ -104,6 +104,9 @@ pub enum KindName {
     /// nginx without the module, with an agent beside it.
     #[serde(rename = "nginx-agent")]
     NginxAgent,
+    /// Squid that asks an agent beside it how to name what it stores.
+    #[serde(rename = "squid-agent")]
+    SquidAgent,
     /// The built-in edge.
     Edge,
 }

@@ -4,6 +4,7 @@
 //! begins with `whole_` want both cores and run alone (see .config/nextest.toml).
 
 mod admin;
+mod agents;
 mod bad_input;
 mod catch_up;
 mod cli;

@@ -60,7 +60,7 @@ impl Place {
     fn of(node: Node, kind: NodeKind, purge: SocketAddr, traffic: SocketAddr) -> Self {
         let repeat = Duration::from_millis(300);
         let fence = match kind {
-            NodeKind::Edge => Fence::Exact,
+            NodeKind::Edge | NodeKind::SquidAgent => Fence::Exact,
             NodeKind::Varnish | NodeKind::Nginx | NodeKind::NginxAgent | NodeKind::Squid | NodeKind::TrafficServer => {
                 Fence::Bounded(BoundedFence::new(vec![repeat], 5 * repeat).expect("it rises"))
             }
@@ -81,7 +81,7 @@ impl Place {
                 Arc::new(TrafficServerPurger::new(address, limits, Arc::new(Bytewise::default())))
             }
             NodeKind::Squid => Arc::new(SquidPurger::new(address, limits, Arc::new(Bytewise::default()))),
-            NodeKind::Edge | NodeKind::NginxAgent => {
+            NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent => {
                 Arc::new(EdgePurger::new(address, limits, log_id, None).expect("a valid name"))
             }
         }

@@ -1,4 +1,7 @@
-//! What Squid starts as its `store_id_program`: `catharsis-store-id HOST:PORT` of the agent.
+//! What Squid starts as its `store_id_program`, alone: `catharsis-store-id HOST:PORT` of the agent.
+//!
+//! What this is: `catharsis store-id` for the tests of this crate, which get no path of another crate's program. What
+//! this is not: what is installed.
 
 use anyhow::Context;
 

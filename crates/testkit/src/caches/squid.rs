@@ -63,13 +63,27 @@ impl RealCache {
     /// # Panics
     /// When it cannot be started.
     pub async fn squid_with_agent(origin: SocketAddr, relay: Relay, program: &Path, agent: SocketAddr) -> Self {
+        Self::squid_with_command(origin, relay, (program, ""), agent).await
+    }
+
+    /// As [`Self::squid_with_agent`], with arguments of the program that stand before the address.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn squid_with_command(
+        origin: SocketAddr,
+        relay: Relay,
+        (program, arguments): (&Path, &str),
+        agent: SocketAddr,
+    ) -> Self {
         Self::squid_edited(origin, relay, |configuration| {
             // Squid's user may not be able to enter the folder of the build.
             let run = configuration.lines().find_map(|line| line.strip_prefix("coredump_dir "));
             let copy = Path::new(run.expect("the sample names its directory")).join("store-id");
             std::fs::copy(program, &copy).expect("a writable directory");
-            let copy = copy.to_str().expect("a temporary path is text");
-            let added = sample("squid-agent.conf", &[("@STORE_ID_PROGRAM@", copy), ("@AGENT@", &agent.to_string())]);
+            let command = format!("{} {arguments}", copy.display());
+            let values = [("@STORE_ID_PROGRAM@", command.trim_end()), ("@AGENT@", &agent.to_string())];
+            let added = sample("squid-agent.conf", &values);
             let left: Vec<_> = configuration.lines().filter(|line| !line.contains("varies")).collect();
             format!("{}\n{added}", left.join("\n"))
         })
