@@ -14,6 +14,7 @@ use catharsis_core::keys::Bytewise;
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Refusal};
 use catharsis_core::target::{CachePrefix, Encode, Mode, Target};
+use catharsis_edge::protocol::{DomainTable, LogId};
 use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::client::{Fetched, Source, get};
 use catharsis_testkit::conformance::invalidation;
@@ -243,14 +244,19 @@ mod whole {
         let control = "127.0.0.1:0".parse().expect("an address");
         let agent = RunningTrafficServerAgent::start(config(&cache), control, None).await.expect("it starts");
         let limits = HttpLimits::default();
-        let told = EdgePurger::new(NodeAddress::from(agent.control_addr()), limits, "log", None).expect("a valid name");
+        let told =
+            || EdgePurger::new(NodeAddress::from(agent.control_addr()), limits, "log", None).expect("a valid name");
         let purger = TrafficServerPurger::new(cache.purge.into(), limits, Arc::new(Bytewise::default()));
         let alone = [invalidation(1, "http://www.a.test/u"), directory(2, "http://www.a.test/d/")];
         let refused = Outcome::Refused(Refusal::Unsupported);
         assert_eq!(purger.apply(&alone).await, [Outcome::Absent, refused.clone()], "without the agent");
         assert_eq!(purger.everything(Seq(2)).await, refused);
 
-        let purger = purger.with_agent(told);
+        let table = DomainTable::new(LogId::new("log").expect("a name"), 1, Vec::new()).expect("it fits");
+        let purger = purger.with_agent(told());
+        let early = purger.apply(&alone).await;
+        assert!(matches!(early[..], [Outcome::Absent, Outcome::Unreachable(_)]), "without key rules: {early:?}");
+        assert_eq!(told().serve_domains(&table).await, Ok(1));
         let fetch = async |path: &str| get(cache.traffic, HOST, path, &[]).await.source();
         for path in ["/u", "/d/x", "/e/x", "/f"] {
             fetch(path).await;

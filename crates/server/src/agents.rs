@@ -6,15 +6,19 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use catharsis_agent::nginx::{ENTRIES_MAX, NginxAgent, RunningAgent as RunningNginxAgent};
+use catharsis_agent::trafficserver::{RULES_MAX_DEFAULT, RunningTrafficServerAgent};
 use catharsis_storeid::{MARKS_MAX, RunningSquidAgent};
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::{AgentSection, CheckedAgent, NginxSection, SquidSection};
+use crate::config::{
+    AgentSection, CheckedAgent, CheckedTrafficServer, NginxSection, Span, SquidSection, TrafficServerSection,
+};
 
 /// Beside what kind of cache.
 #[derive(Debug, Subcommand)]
@@ -23,6 +27,9 @@ pub enum Command {
     Nginx(NginxOptions),
     /// Beside a Squid that asks it for names (docs/caches/squid-agent.conf).
     Squid(SquidOptions),
+    /// Beside a Traffic Server (docs/caches/trafficserver): its directories.
+    #[command(name = "trafficserver")]
+    TrafficServer(TrafficServerOptions),
 }
 
 /// Where an agent is told.
@@ -71,6 +78,28 @@ pub struct SquidOptions {
     marks_max: usize,
 }
 
+/// The options of an agent beside a Traffic Server.
+#[derive(Debug, Args)]
+pub struct TrafficServerOptions {
+    /// The rule file that it keeps: --config of the plugin.
+    #[arg(long, value_name = "FILE")]
+    rules: PathBuf,
+    /// Where the plugin writes down what it loaded: its --state-file.
+    #[arg(long, value_name = "FILE")]
+    loaded: PathBuf,
+    /// A word of the command that has the rules loaded, run without a shell; once for each word.
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true, default_values_t = TrafficServerSection::reload())]
+    reload: Vec<String>,
+    #[command(flatten)]
+    told: ControlOptions,
+    /// guaranteed_max_lifetime of Traffic Server, such as 30d.
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration, default_value = "30d")]
+    lifetime_max: Duration,
+    /// Rules in use; beyond it directories are merged.
+    #[arg(long, value_name = "COUNT", default_value_t = RULES_MAX_DEFAULT)]
+    rules_max: usize,
+}
+
 /// The options of what Squid starts.
 #[derive(Debug, Args)]
 pub struct StoreIdOptions {
@@ -94,6 +123,20 @@ impl Command {
                 let SquidOptions { journal, helper, told: ControlOptions { control, token_file }, marks_max } = options;
                 let (name, token) = ("squid".to_owned(), None);
                 AgentSection::Squid(SquidSection { name, control, token, token_file, journal, helper, marks_max })
+            }
+            Self::TrafficServer(options) => {
+                let TrafficServerOptions { rules, loaded, reload, told, lifetime_max, rules_max } = options;
+                AgentSection::TrafficServer(TrafficServerSection {
+                    name: "trafficserver".to_owned(),
+                    control: told.control,
+                    token: None,
+                    token_file: told.token_file,
+                    rules,
+                    loaded,
+                    reload,
+                    lifetime_max: Span(lifetime_max),
+                    rules_max,
+                })
             }
         }
     }
@@ -123,6 +166,8 @@ pub enum RunningAgent {
     Nginx(RunningNginxAgent),
     /// Beside a Squid.
     Squid(RunningSquidAgent),
+    /// Beside a Traffic Server.
+    TrafficServer(RunningTrafficServerAgent),
 }
 
 impl RunningAgent {
@@ -135,6 +180,10 @@ impl RunningAgent {
         Ok(match agent {
             CheckedAgent::Nginx(config) => Self::Nginx(NginxAgent::start(config).await.context(section)?),
             CheckedAgent::Squid(config) => Self::Squid(RunningSquidAgent::start(config).await.context(section)?),
+            CheckedAgent::TrafficServer(CheckedTrafficServer { control, token, config, .. }) => {
+                let agent = RunningTrafficServerAgent::start(config, control, token).await;
+                Self::TrafficServer(agent.context(section)?)
+            }
         })
     }
 
@@ -144,6 +193,7 @@ impl RunningAgent {
         match self {
             Self::Nginx(agent) => agent.control_addr(),
             Self::Squid(agent) => agent.control_addr(),
+            Self::TrafficServer(agent) => agent.control_addr(),
         }
     }
 
@@ -152,6 +202,7 @@ impl RunningAgent {
         match self {
             Self::Nginx(agent) => agent.stop().await,
             Self::Squid(agent) => agent.stop().await,
+            Self::TrafficServer(agent) => agent.stop().await,
         }
     }
 }

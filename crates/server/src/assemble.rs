@@ -240,7 +240,7 @@ async fn open_engine(
         observer: Arc::clone(events) as Arc<dyn Observer>,
         retry: RetryPolicy { first: config.relay.retry_first.0, max: config.relay.retry_max.0 },
     };
-    let distribution = Arc::new(Distribution::of(nodes));
+    let distribution = Arc::new(Distribution::of(&Placed::all(checked)));
     let events = Arc::clone(events);
     Ok(Engine { store, registry, distribution, relay, service, events, pushes: Arc::new(pushes) })
 }
@@ -277,6 +277,10 @@ pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, eng
     let address = NodeAddress::from(reach.address);
     let limits =
         HttpLimits { connect: relay.connect_timeout.0, answer: relay.answer_timeout.0, batch: relay.batch_timeout.0 };
+    let control = |address: NodeAddress| {
+        let token = reach.token.as_ref().map(crate::config::Secret::expose);
+        EdgePurger::new(address, limits, log_id, token).with_context(|| format!("[[node]] {}", node.id))
+    };
     Ok(match node.kind {
         NodeKind::Varnish => {
             let mut varnish = VarnishPurger::new(address, limits, rules);
@@ -298,26 +302,23 @@ pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, eng
             (Arc::new(squid), None)
         }
         NodeKind::TrafficServer => {
-            let mut purger = TrafficServerPurger::new(address, limits, rules);
-            if let Some(agent) = reach.agent {
-                let token = reach.token.as_ref().map(crate::config::Secret::expose);
-                let agent = EdgePurger::new(NodeAddress::from(agent), limits, log_id, token);
-                purger = purger.with_agent(agent.with_context(|| format!("[[node]] {}", node.id))?);
+            let purger = TrafficServerPurger::new(address, limits, rules);
+            match reach.agent.map(NodeAddress::from) {
+                Some(agent) => {
+                    let sink = EdgeDomains::new(control(agent.clone())?, log_id)?;
+                    (Arc::new(purger.with_agent(control(agent)?)), Some(Arc::new(sink)))
+                }
+                None => (Arc::new(purger), None),
             }
-            (Arc::new(purger), None)
         }
         NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent => {
-            let token = reach.token.as_ref().map(crate::config::Secret::expose);
-            let edge = || EdgePurger::new(address.clone(), limits, log_id, token);
-            let edge = || match agent_abilities(node.kind) {
-                Some(abilities) => edge().map(|it| it.for_agent(abilities)),
-                None => edge(),
+            let sink = EdgeDomains::new(control(address.clone())?, log_id)?;
+            let purger = control(address)?;
+            let purger = match agent_abilities(node.kind) {
+                Some(abilities) => purger.for_agent(abilities),
+                None => purger,
             };
-            let edge = || edge().with_context(|| format!("[[node]] {}", node.id));
-            let log = LogId::new(log_id).context("the name of the log does not fit the control protocol")?;
-            // A connection of its own: a large table must not hold up a purge.
-            let sink = EdgeDomains { edge: edge()?, log };
-            (Arc::new(edge()?), Some(Arc::new(sink)))
+            (Arc::new(purger), Some(Arc::new(sink)))
         }
     })
 }
@@ -335,6 +336,14 @@ const fn agent_abilities(kind: NodeKind) -> Option<Abilities> {
 struct EdgeDomains {
     edge: EdgePurger,
     log: LogId,
+}
+
+impl EdgeDomains {
+    /// With a connection of its own: a large table must not hold up a purge.
+    fn new(edge: EdgePurger, log_id: &str) -> anyhow::Result<Self> {
+        let log = LogId::new(log_id).context("the name of the log does not fit the control protocol")?;
+        Ok(Self { edge, log })
+    }
 }
 
 #[async_trait]

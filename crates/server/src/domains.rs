@@ -27,6 +27,8 @@ use catharsis_tcapi::cdn;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::reload::Placed;
+
 /// How often an edge is asked which table it has.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -75,17 +77,15 @@ enum Reach {
 impl Distribution {
     /// All edges and agents among these nodes, none of which was told anything yet.
     #[must_use]
-    pub fn of(nodes: &[Arc<Node>]) -> Self {
-        let edges = nodes
-            .iter()
-            .filter(|node| matches!(node.kind, NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent));
+    pub(crate) fn of(nodes: &[Placed]) -> Self {
+        let edges = nodes.iter().filter(|it| is_told(it)).map(|it| &it.node);
         let start = |node: &Arc<Node>| Progress { area: node.area, told: 0, reach: Reach::Answers };
         Self { edges: Mutex::new(edges.map(|node| (node.id.clone(), start(node))).collect()) }
     }
 
     /// Goes on with the edges among these nodes: what those that stay were told is still known, and those that
     /// left hold nobody up.
-    pub fn follow(&self, nodes: &[Arc<Node>]) {
+    pub(crate) fn follow(&self, nodes: &[Placed]) {
         let mut next = Self::of(nodes).edges.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, progress) in &mut next {
@@ -109,6 +109,15 @@ impl Distribution {
         if let Some(progress) = edges.get_mut(node) {
             change(progress);
         }
+    }
+}
+
+/// Whether a node is told of domains.
+fn is_told(placed: &Placed) -> bool {
+    match placed.node.kind {
+        NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent => true,
+        NodeKind::TrafficServer => placed.reach.agent.is_some(),
+        NodeKind::Varnish | NodeKind::Nginx | NodeKind::Squid => false,
     }
 }
 

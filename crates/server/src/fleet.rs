@@ -146,8 +146,7 @@ impl Fleet {
         if self.keep(&gone, next).await.is_none() {
             return Ok(all.len());
         }
-        let nodes: Vec<Arc<Node>> = next.iter().map(|placed| Arc::clone(&placed.node)).collect();
-        self.engine.distribution.follow(&nodes);
+        self.engine.distribution.follow(next);
         for placed in next {
             match (starts.remove(&placed.node.id), self.crews.get_mut(&placed.node.id)) {
                 (Some(told), _) => self.man(placed.clone(), told),

@@ -62,6 +62,25 @@ pub struct TrafficServerAgentConfig {
     pub rules_max: usize,
 }
 
+impl TrafficServerAgentConfig {
+    /// Whether each setting is within its bounds.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`], for the first that is not.
+    pub fn check(&self) -> Result<(), AgentError> {
+        if !(600..=365 * 86_400).contains(&self.lifetime_max.as_secs()) {
+            return Err(AgentError::Setting("lifetime_max is from 10 minutes to 1 year"));
+        }
+        if !(2..=10_000).contains(&self.rules_max) {
+            return Err(AgentError::Setting("rules_max is from 2 to 10,000"));
+        }
+        if self.reload.first().is_none_or(String::is_empty) {
+            return Err(AgentError::Setting("reload names a program and its arguments"));
+        }
+        Ok(())
+    }
+}
+
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -131,15 +150,7 @@ impl TrafficServerAgent {
     /// # Errors
     /// [`AgentError`].
     pub fn start(config: TrafficServerAgentConfig, stop: CancellationToken) -> Result<Self, AgentError> {
-        if !(600..=365 * 86_400).contains(&config.lifetime_max.as_secs()) {
-            return Err(AgentError::Setting("lifetime_max is from 10 minutes to 1 year"));
-        }
-        if !(2..=10_000).contains(&config.rules_max) {
-            return Err(AgentError::Setting("rules_max is from 2 to 10,000"));
-        }
-        if config.reload.is_empty() {
-            return Err(AgentError::Setting("reload names a program and its arguments"));
-        }
+        config.check()?;
         let lifetime = u32::try_from(config.lifetime_max.as_secs()).unwrap_or(u32::MAX);
         let path = &config.rules;
         let text = file::read(path).map_err(|error| AgentError::Read { path: path.clone(), error })?;
@@ -188,6 +199,12 @@ fn rules_of<'a>(rules: &'a HashMap<DomainName, KeyRules>, host: &str) -> Option<
 #[async_trait]
 impl Orders for TrafficServerAgent {
     async fn carry_out(&self, order: InvalidationsRequest) -> Result<InvalidationsResponse, Refused> {
+        // By other rules a directory may lie elsewhere. The rules are gone with the process, and come again soon.
+        let by_rules = order.invalidations().iter().any(|it| matches!(it.target, WireTarget::Prefix(_)));
+        if by_rules && self.known.lock().unwrap_or_else(PoisonError::into_inner).table.is_none() {
+            let why = "the key rules of the domains have not come yet";
+            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()));
+        }
         let wanted: Vec<_> = order.invalidations().iter().map(|it| self.places(it)).collect();
         let places: Vec<_> = wanted.iter().flatten().flatten().cloned().collect();
         let purged = if places.is_empty() { Ok(None) } else { self.purge(places).await.map(Some) };

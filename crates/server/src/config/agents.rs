@@ -9,12 +9,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use catharsis_agent::nginx::{ENTRIES_MAX, KeyTemplate, Levels, NginxAgentConfig};
+use catharsis_agent::trafficserver::{RULES_MAX_DEFAULT, TrafficServerAgentConfig};
 use catharsis_core::topology::NodeId;
 use catharsis_storeid::{MARKS_MAX, SquidAgentConfig};
 use serde::{Deserialize, Serialize};
 
 use super::checked::{Problems, one_secret};
-use super::units::Secret;
+use super::units::{Secret, Span};
 
 /// An agent, by the kind of the cache that it stands beside.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -24,6 +25,8 @@ pub enum AgentSection {
     Nginx(NginxSection),
     /// Squid, with the sample configuration `squid-agent.conf`.
     Squid(SquidSection),
+    /// Traffic Server, with the sample configuration `trafficserver`.
+    TrafficServer(TrafficServerSection),
 }
 
 /// An agent beside an nginx.
@@ -75,6 +78,48 @@ pub struct SquidSection {
     pub marks_max: usize,
 }
 
+/// An agent beside a Traffic Server.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficServerSection {
+    /// Its name, as log lines show it: lower-case letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// Where the relay connects: the `agent` of its node. A token is required unless this is a loopback address.
+    pub control: SocketAddr,
+    /// What the control listener asks for.
+    pub token: Option<Secret>,
+    /// A file that holds the token and nothing else.
+    pub token_file: Option<PathBuf>,
+    /// The rule file that it keeps: `--config` of the plugin.
+    pub rules: PathBuf,
+    /// Where the plugin writes down what it loaded: its `--state-file`.
+    pub loaded: PathBuf,
+    /// The program that has the rules loaded, and its arguments, run without a shell. Default `traffic_ctl`, `config`,
+    /// `reload`.
+    #[serde(default = "TrafficServerSection::reload")]
+    pub reload: Vec<String>,
+    /// `proxy.config.http.cache.guaranteed_max_lifetime`: from 10 minutes to 1 year, default 30 days as in the sample.
+    #[serde(default = "TrafficServerSection::lifetime_max")]
+    pub lifetime_max: Span,
+    /// Rules in use, 2 to 10,000, default 1,000; beyond that directories are merged, which costs copies.
+    #[serde(default = "TrafficServerSection::rules_max")]
+    pub rules_max: usize,
+}
+
+impl TrafficServerSection {
+    pub(crate) fn reload() -> Vec<String> {
+        ["traffic_ctl", "config", "reload"].map(str::to_owned).to_vec()
+    }
+
+    const fn lifetime_max() -> Span {
+        Span::seconds(30 * 86_400)
+    }
+
+    const fn rules_max() -> usize {
+        RULES_MAX_DEFAULT
+    }
+}
+
 impl NginxSection {
     fn levels() -> String {
         "1:2".to_owned()
@@ -98,6 +143,21 @@ pub enum CheckedAgent {
     Nginx(NginxAgentConfig),
     /// Beside a Squid.
     Squid(SquidAgentConfig),
+    /// Beside a Traffic Server.
+    TrafficServer(CheckedTrafficServer),
+}
+
+/// An agent beside a Traffic Server.
+#[derive(Clone, Debug)]
+pub struct CheckedTrafficServer {
+    /// Its name.
+    pub name: String,
+    /// Where relays connect.
+    pub control: SocketAddr,
+    /// What they must show.
+    pub token: Option<catharsis_edge::control::Secret>,
+    /// The rest.
+    pub config: TrafficServerAgentConfig,
 }
 
 impl CheckedAgent {
@@ -107,6 +167,7 @@ impl CheckedAgent {
         match self {
             Self::Nginx(config) => &config.name,
             Self::Squid(config) => &config.name,
+            Self::TrafficServer(agent) => &agent.name,
         }
     }
 }
@@ -127,6 +188,7 @@ pub(super) fn check(section: &AgentSection, problems: &mut Problems) -> Option<C
     match section {
         AgentSection::Nginx(section) => nginx(section, problems).map(CheckedAgent::Nginx),
         AgentSection::Squid(section) => squid(section, problems).map(CheckedAgent::Squid),
+        AgentSection::TrafficServer(section) => Some(CheckedAgent::TrafficServer(traffic_server(section, problems))),
     }
 }
 
@@ -154,6 +216,16 @@ fn squid(section: &SquidSection, problems: &mut Problems) -> Option<SquidAgentCo
     let marks_max = problems.keep(&path, marks_max)?;
     let (name, journal) = (name.clone(), journal.clone());
     Some(SquidAgentConfig { name, journal, marks_max, helper: *helper, control: *control, token })
+}
+
+fn traffic_server(section: &TrafficServerSection, problems: &mut Problems) -> CheckedTrafficServer {
+    let TrafficServerSection { name, control, token, token_file, rules, loaded, reload, lifetime_max, rules_max } =
+        section.clone();
+    let path = named(&name, problems);
+    let token = opened(&path, control, (token.as_ref(), token_file.as_ref()), problems);
+    let config = TrafficServerAgentConfig { rules, loaded, reload, lifetime_max: lifetime_max.0, rules_max };
+    problems.keep(&path, config.check());
+    CheckedTrafficServer { name, control, token, config }
 }
 
 /// The path of a section in problems.

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, KeySection};
 pub use admin::{AdminSection, CheckedAdmin, RemoteName};
-pub use agents::{AgentSection, CheckedAgent, NginxSection, SquidSection};
+pub use agents::{AgentSection, CheckedAgent, CheckedTrafficServer, NginxSection, SquidSection, TrafficServerSection};
 pub use api::ApiSection;
 pub use checked::{Checked, CheckedNode};
 pub use nodes::{

@@ -15,7 +15,7 @@ use catharsis_testkit::origin::Origin;
 
 use crate::support::{Client, PATIENCE, Setup, free_address};
 
-const HOST: &str = "inland.a.test";
+const HOST: &str = "www.a.test";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_catharsis");
 const RETRY: &str = "[relay]\nretry_first = \"20ms\"\nretry_max = \"50ms\"";
 
@@ -91,10 +91,10 @@ async fn assert_purges(client: &Client, cache: SocketAddr) {
         ("/d/x", Source::Miss),
         ("/d/y/z", Source::Miss),
         ("/d2", Source::Hit),
-        ("/a", Source::Hit),
     ] {
         assert_eq!(source(cache, path).await, expect, "{path}");
     }
+    keep(cache, &["/a", "/d/x"]).await;
 }
 
 /// The node, once something has come of its proof.
@@ -151,6 +151,26 @@ async fn nginx_without_a_module_loses_pages_and_directories_by_an_agent_of_the_s
 }
 
 #[tokio::test]
+async fn trafficserver_loses_pages_and_directories_by_an_agent_of_the_server() {
+    let (origin, control) = (Origin::start().await, free_address());
+    let cache = RealCache::trafficserver(origin.address(), Relay::Allowed).await;
+    let (rules, reload) = (cache.trafficserver_rules(), cache.trafficserver_reload());
+    let loaded = rules.with_file_name("loaded");
+    let section = format!(
+        "[[agent]]\nname = \"ats\"\nkind = \"trafficserver\"\ncontrol = \"{control}\"\nrules = {rules:?}\n\
+         loaded = {loaded:?}\nreload = {reload:?}"
+    );
+    // It joins by forgetting everything, which only the agent can tell it.
+    let more = format!("agent = \"{control}\"\nfence = {{ kind = \"none\" }}");
+    let server = Setup::new()
+        .section(RETRY)
+        .section(&section)
+        .node("ats", "mainland", "trafficserver", cache.purge, &more)
+        .start();
+    assert_purges(&server.client(), cache.traffic).await;
+}
+
+#[tokio::test]
 async fn caches_with_agents_prove_that_they_purge() {
     let (probe, folder) = (free_address(), tempfile::tempdir().expect("a temporary folder"));
     let ([nginx_control, squid_control], helper) = ([free_address(), free_address()], free_address());
@@ -196,5 +216,16 @@ fn section_of_an_agent_holds_what_its_kind_has_and_nothing_of_another() {
     ] {
         let (is_valid, told) = check(&format!("{squid}{lines}"));
         assert!(!is_valid && told.contains(problem), "{lines}: {told}");
+    }
+    let ats = "[[agent]]\nname = \"t\"\nkind = \"trafficserver\"\ncontrol = \"127.0.0.1:1\"\nrules = \"/r\"\nloaded = \"/l\"\n";
+    assert_eq!(check(ats), (true, String::new()));
+    for (line, problem) in [
+        ("journal = \"/j\"", "journal"),
+        ("rules_max = 1", "rules_max is from 2"),
+        ("lifetime_max = \"5m\"", "lifetime_max is from 10 minutes"),
+        ("reload = []", "reload names a program"),
+    ] {
+        let (is_valid, told) = check(&format!("{ats}{line}"));
+        assert!(!is_valid && told.contains(problem), "{line}: {told}");
     }
 }
