@@ -205,6 +205,15 @@ mod whole {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn squid_that_asked_for_nothing_for_a_while_still_gets_names() {
+        let stage = Stage::set().await;
+        stage.keep("/a").await;
+        // What is tested is this time itself: more than the program that Squid starts waits for an answer.
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        assert_eq!(stage.source("/a").await, Source::Hit);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn damaged_journal_makes_everything_old_unreachable() {
         let mut stage = Stage::set().await;
         stage.keep("/old").await;
