@@ -9,7 +9,7 @@ use catharsis_core::keys::{Bytewise, RulesOf};
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Refusal, Unreachable};
 use catharsis_testkit::caches::{RealCache, Relay};
-use catharsis_testkit::client::{Source, get};
+use catharsis_testkit::client::{Source, get, head};
 use catharsis_testkit::conformance::{assert_purges, invalidation};
 use catharsis_testkit::origin::Origin;
 
@@ -51,6 +51,28 @@ mod whole {
                 assert_purges(&purger, &url, || get(cache.traffic, HOST, path, &[])).await;
             }
             assert!(purger.answers().await);
+        }
+    }
+
+    #[tokio::test]
+    async fn squid_purges_what_came_by_head_and_what_came_by_get() {
+        let origin = Origin::start().await;
+        let cache = RealCache::squid(origin.address(), Relay::Allowed).await;
+        let by_head = async |path| head(cache.traffic, HOST, path).await.source();
+        for purger in [by_http(&cache), by_htcp(&cache)] {
+            // Kept apart: a GET is not served from what came by HEAD.
+            assert_eq!([by_head("/both").await, by_head("/both").await], [Source::Miss, Source::Hit]);
+            assert_eq!(source(&cache, "/both").await, Source::Miss);
+            assert_eq!(source(&cache, "/both").await, Source::Hit);
+            assert_eq!([by_head("/alone").await, by_head("/alone").await], [Source::Miss, Source::Hit]);
+            source(&cache, "/get").await;
+            let outcomes = purger.apply(&batch(["/both", "/alone", "/get"])).await;
+            assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, Outcome::Applied]);
+            for path in ["/both", "/alone", "/get"] {
+                assert_eq!(by_head(path).await, Source::Miss, "{path}");
+                assert_eq!(source(&cache, path).await, Source::Miss, "{path}");
+            }
+            purger.apply(&batch(["/both", "/alone", "/get"])).await;
         }
     }
 

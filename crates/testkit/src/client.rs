@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
@@ -51,10 +51,22 @@ pub enum Source {
 /// # Panics
 /// When there is no whole answer.
 pub async fn get(address: SocketAddr, host: &str, path: &str, fields: &[(&'static str, &str)]) -> Fetched {
+    ask(Method::GET, address, host, path, fields).await
+}
+
+/// As [`get`], by HEAD.
+///
+/// # Panics
+/// When there is no whole answer.
+pub async fn head(address: SocketAddr, host: &str, path: &str) -> Fetched {
+    ask(Method::HEAD, address, host, path, &[]).await
+}
+
+async fn ask(method: Method, address: SocketAddr, host: &str, path: &str, fields: &[(&'static str, &str)]) -> Fetched {
     let stream = TcpStream::connect(address).await.expect("the cache listens");
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
     let connection = tokio::spawn(connection);
-    let mut request = Request::get(path).header("host", host);
+    let mut request = Request::builder().method(method).uri(path).header("host", host);
     for (name, value) in fields {
         request = request.header(*name, *value);
     }

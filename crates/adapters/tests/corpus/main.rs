@@ -18,7 +18,7 @@ use catharsis_core::keys::{KeyRules, RulesOf};
 use catharsis_core::target::HostName;
 use catharsis_edge::protocol::{DomainRules, DomainTable, LogId, ServedName, WireRules};
 use catharsis_testkit::corpus::run::{Report, UnderTest, run};
-use catharsis_testkit::corpus::{By, HOSTS, NumberingOrigin, Pair, page, pairs, rules_of};
+use catharsis_testkit::corpus::{HOSTS, NumberingOrigin, Pair, page, pairs, rules_of};
 
 /// A running cache with whatever must live as long.
 struct Started {
@@ -96,9 +96,8 @@ mod whole {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn squid_forgets_by_htcp_what_it_keeps_of_a_get() {
-        // A CLR names GET, and Squid leaves what it keeps of a HEAD: docs/caches/README.md says so.
-        let pairs: Vec<Pair> = pairs().into_iter().filter(|pair| pair.by != By::Head).collect();
+    async fn squid_forgets_by_htcp_what_it_forgets_by_http() {
+        let pairs = pairs();
         let report = report(|origin| Box::pin(squid::by_htcp(origin)), &pairs).await;
         assert_eq!(report.wrong(&pairs), Vec::<String>::new());
     }

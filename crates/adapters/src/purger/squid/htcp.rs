@@ -4,6 +4,9 @@
 //! answer comes. What this is not: a blast; of 5,000 datagrams that nobody acknowledged, Squid lost 95 %
 //! (measured).
 //!
+//! The method is HEAD. For GET Squid looks among what came by GET only; for HEAD it takes what came by HEAD and then,
+//! since it answers a HEAD from there too, what came by GET (measured: one datagram clears both).
+//!
 //! Invariant: only an answer to the very transaction counts. Squid says nothing to one that it denies,
 //! so silence is never a success.
 
@@ -28,6 +31,8 @@ const RESEND_AFTER: Duration = Duration::from_millis(400);
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: usize = 512;
 
+/// Whose copies go: see the module.
+const METHOD: &str = "HEAD";
 const OPCODE_CLR: u8 = 4;
 /// An answer is wanted.
 const FLAG_RD: u8 = 2;
@@ -62,7 +67,7 @@ pub fn encode(transaction: u32, url: &str) -> Option<Vec<u8>> {
         return None;
     }
     let mut operation = vec![0, 0];
-    for text in ["GET", url, "HTTP/1.1", ""] {
+    for text in [METHOD, url, "HTTP/1.1", ""] {
         operation.extend(u16::try_from(text.len()).ok()?.to_be_bytes());
         operation.extend(text.as_bytes());
     }
@@ -208,8 +213,8 @@ mod tests {
     #[test]
     fn datagram_is_the_one_that_squid_was_seen_to_take() {
         let url = "http://www.example.test/a";
-        let mut expect = vec![0x00, 0x3c, 0x00, 0x01, 0x00, 0x36, 0x40, 0x02, 0, 0, 0, 1, 0, 0, 0, 3, b'G', b'E', b'T'];
-        expect.extend([0, 0x19]);
+        let mut expect = vec![0x00, 0x3d, 0x00, 0x01, 0x00, 0x37, 0x40, 0x02, 0, 0, 0, 1, 0, 0];
+        expect.extend(b"\0\x04HEAD\0\x19");
         expect.extend(url.as_bytes());
         expect.extend(b"\x00\x08HTTP/1.1\x00\x00\x00\x02");
         assert_eq!(encode(1, url).as_deref(), Some(&*expect));
