@@ -7,6 +7,7 @@ mod faults;
 mod nginx;
 mod nginx_stock;
 mod squid;
+mod squid_agent;
 mod trafficserver;
 mod varnish;
 
@@ -35,12 +36,13 @@ impl Started {
 type Starting<'a> = Pin<Box<dyn Future<Output = Started> + Send + 'a>>;
 
 /// The caches, in the order of the table.
-const CACHES: [fn(&NumberingOrigin) -> Starting<'_>; 6] = [
+const CACHES: [fn(&NumberingOrigin) -> Starting<'_>; 7] = [
     |origin| Box::pin(edge::start(origin)),
     |origin| Box::pin(varnish::start(origin)),
     |origin| Box::pin(nginx::with_purge_module(origin)),
     |origin| Box::pin(nginx_stock::start(origin)),
     |origin| Box::pin(squid::by_http(origin)),
+    |origin| Box::pin(squid_agent::start(origin)),
     |origin| Box::pin(trafficserver::start(origin)),
 ];
 
