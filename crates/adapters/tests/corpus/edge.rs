@@ -1,5 +1,7 @@
 //! The built-in edge.
 
+use std::time::Duration;
+
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_edge::config::{HostPattern, Route, Upstream};
@@ -21,7 +23,12 @@ pub(crate) async fn start(origin: &NumberingOrigin) -> Started {
 
     assert_eq!(purger.serve_domains(&table(LOG)).await, Ok(1));
 
-    let cache =
-        UnderTest { name: "built-in edge", traffic: edge.traffic_addr(), purger: Box::new(purger), excuses: &[] };
+    let cache = UnderTest {
+        name: "built-in edge",
+        traffic: edge.traffic_addr(),
+        purger: Box::new(purger),
+        excuses: &[],
+        settles: Duration::ZERO,
+    };
     Started::new(cache, edge)
 }

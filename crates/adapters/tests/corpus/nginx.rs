@@ -1,5 +1,7 @@
 //! nginx with the purge module.
 
+use std::time::Duration;
+
 use catharsis_adapters::purger::nginx::NginxPurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_testkit::caches::{RealCache, Relay};
@@ -26,7 +28,12 @@ pub(crate) async fn by_default(origin: &NumberingOrigin) -> Started {
 
 fn started(nginx: RealCache) -> Started {
     let purger = NginxPurger::new(NodeAddress::from(nginx.purge), HttpLimits::default(), rules());
-    let cache =
-        UnderTest { name: "nginx, purge module", traffic: nginx.traffic, purger: Box::new(purger), excuses: EXCUSES };
+    let cache = UnderTest {
+        name: "nginx, purge module",
+        traffic: nginx.traffic,
+        purger: Box::new(purger),
+        excuses: EXCUSES,
+        settles: Duration::ZERO,
+    };
     Started::new(cache, nginx)
 }

@@ -34,6 +34,12 @@ pub(crate) async fn start(origin: &NumberingOrigin) -> Started {
         assert!(Instant::now() < deadline, "the agent does not get ready");
         tokio::task::yield_now().await;
     }
-    let cache = UnderTest { name: "nginx, agent", traffic: nginx.traffic, purger: Box::new(purger), excuses: &[] };
+    let cache = UnderTest {
+        name: "nginx, agent",
+        traffic: nginx.traffic,
+        purger: Box::new(purger),
+        excuses: &[],
+        settles: Duration::ZERO,
+    };
     Started::new(cache, (nginx, agent))
 }

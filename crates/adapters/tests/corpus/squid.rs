@@ -1,5 +1,7 @@
 //! Squid by itself, which knows no key rules.
 
+use std::time::Duration;
+
 use catharsis_adapters::purger::squid::SquidPurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_testkit::caches::{RealCache, Relay};
@@ -42,6 +44,12 @@ fn purger(squid: &RealCache) -> SquidPurger {
 }
 
 fn started(squid: RealCache, purger: SquidPurger) -> Started {
-    let cache = UnderTest { name: "Squid", traffic: squid.traffic, purger: Box::new(purger), excuses: EXCUSES };
+    let cache = UnderTest {
+        name: "Squid",
+        traffic: squid.traffic,
+        purger: Box::new(purger),
+        excuses: EXCUSES,
+        settles: Duration::ZERO,
+    };
     Started::new(cache, squid)
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
@@ -52,7 +53,13 @@ pub(crate) async fn start(origin: &NumberingOrigin) -> Started {
     assert_eq!(purger.serve_domains(&table(LOG)).await, Ok(1));
     // The purges go to the agent, so Squid itself need not take any.
     let squid = RealCache::squid_with_agent(origin.address(), Relay::Elsewhere, &program(), asked).await;
-    let cache = UnderTest { name: "Squid, agent", traffic: squid.traffic, purger: Box::new(purger), excuses: EXCUSES };
+    let cache = UnderTest {
+        name: "Squid, agent",
+        traffic: squid.traffic,
+        purger: Box::new(purger),
+        excuses: EXCUSES,
+        settles: Duration::ZERO,
+    };
     Started::new(cache, (squid, folder, stop.drop_guard()))
 }
 

@@ -1,13 +1,23 @@
-//! Traffic Server, with the key rules of the sample.
+//! Traffic Server, with the key rules of the sample, and its agent, which takes the directories.
 
+use std::time::Duration;
+
+use catharsis_adapters::purger::edge::EdgePurger;
 use catharsis_adapters::purger::trafficserver::TrafficServerPurger;
 use catharsis_adapters::purger::{HttpLimits, NodeAddress};
+use catharsis_agent::trafficserver::{RULES_MAX_DEFAULT, RunningTrafficServerAgent, TrafficServerAgentConfig};
 use catharsis_core::target::{HostName, Scheme};
 use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::corpus::run::{Excuse, Instead, UnderTest};
 use catharsis_testkit::corpus::{By, NumberingOrigin, Scope};
 
-use crate::{Started, rules};
+use crate::{Started, rules, table};
+
+const LOG: &str = "corpus";
+/// `guaranteed_max_lifetime` of the sample.
+const LIFETIME_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// A rule takes in what is fetched in the second in which it is loaded. The rest is for a busy machine.
+const SETTLES: Duration = Duration::from_secs(5);
 
 const EXCUSES: &[Excuse] = &[
     Excuse {
@@ -53,11 +63,29 @@ fn is_mapped(host: &str) -> bool {
     by_name && matches!(port, "80" | "443" | "8080" | "8081" | "8443")
 }
 
-/// Starts it.
+/// Starts both, and hands over the rules.
 pub(crate) async fn start(origin: &NumberingOrigin) -> Started {
     let server = RealCache::trafficserver(origin.address(), Relay::Allowed).await;
-    let purger = TrafficServerPurger::new(NodeAddress::from(server.purge), HttpLimits::default(), rules());
-    let cache =
-        UnderTest { name: "Traffic Server", traffic: server.traffic, purger: Box::new(purger), excuses: EXCUSES };
-    Started::new(cache, server)
+    let file = server.trafficserver_rules();
+    let config = TrafficServerAgentConfig {
+        loaded: file.with_file_name("loaded"),
+        rules: file,
+        reload: server.trafficserver_reload(),
+        lifetime_max: LIFETIME_MAX,
+        rules_max: RULES_MAX_DEFAULT,
+    };
+    let control = "127.0.0.1:0".parse().expect("an address");
+    let agent = RunningTrafficServerAgent::start(config, control, None).await.expect("the agent starts");
+    let limits = HttpLimits::default();
+    let told = EdgePurger::new(NodeAddress::from(agent.control_addr()), limits, LOG, None).expect("valid");
+    assert_eq!(told.serve_domains(&table(LOG)).await, Ok(1));
+    let purger = TrafficServerPurger::new(NodeAddress::from(server.purge), limits, rules()).with_agent(told);
+    let cache = UnderTest {
+        name: "Traffic Server, agent",
+        traffic: server.traffic,
+        purger: Box::new(purger),
+        excuses: EXCUSES,
+        settles: SETTLES,
+    };
+    Started::new(cache, (server, agent))
 }

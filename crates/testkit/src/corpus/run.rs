@@ -8,6 +8,7 @@
 //! wrong, and an excuse that nothing needs is wrong too.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use catharsis_core::abilities::Ability;
 use catharsis_core::clock::UnixMillis;
@@ -25,9 +26,9 @@ use super::{Answer, By, NumberingOrigin, Pair, Place, Scope};
 /// Purges of one call: what a relay tells a node at once at most.
 const BATCH: usize = 512;
 
-/// Times that a URL is asked for until it is kept. nginx hands out a whole answer before its copy can be
+/// Times that a URL is asked for until it is kept, at least. nginx hands out a whole answer before its copy can be
 /// used, so the second may be too early.
-const FETCHES_MAX: usize = 6;
+const FETCHES_MIN: usize = 6;
 
 /// A cache under test.
 pub struct UnderTest {
@@ -39,6 +40,8 @@ pub struct UnderTest {
     pub purger: Box<dyn Purger>,
     /// What cannot be shown there, and why.
     pub excuses: &'static [Excuse],
+    /// How long it may go on to fetch anew what was purged before it keeps it again.
+    pub settles: Duration,
 }
 
 impl std::fmt::Debug for UnderTest {
@@ -199,7 +202,10 @@ async fn run_group(cache: &UnderTest, origin: &NumberingOrigin, pairs: &[&Pair],
 async fn keep(cache: &UnderTest, pairs: &[&Pair]) -> Vec<Result<(), String>> {
     let mut kept: Vec<Result<(), String>> = vec![Err(String::new()); pairs.len()];
     let mut before: Vec<Vec<Told>> = vec![Vec::new(); pairs.len()];
-    for _ in 0..FETCHES_MAX {
+    let deadline = Instant::now() + cache.settles;
+    let mut fetches = 0;
+    while fetches < FETCHES_MIN || Instant::now() < deadline {
+        fetches += 1;
         let left: Vec<usize> = (0..pairs.len()).filter(|at| kept[*at].is_err()).collect();
         if left.is_empty() {
             break;
