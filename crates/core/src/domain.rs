@@ -137,13 +137,26 @@ impl<T> DomainMap<T> {
     /// specific one.
     #[must_use]
     pub fn of(&self, host: &str) -> Option<&T> {
-        if let Some(it) = self.exact.get(host) {
-            return Some(it);
-        }
-        if self.below.is_empty() {
-            return None;
-        }
-        host.match_indices('.').find_map(|(dot, _)| self.below.get(&host[dot + 1..]))
+        self.all_of(host).next()
+    }
+
+    /// What is known of every domain that a host belongs to, the most specific first.
+    pub fn all_of<'m, 'h>(&'m self, host: &'h str) -> impl Iterator<Item = &'m T> + use<'m, 'h, T> {
+        let parents = (!self.below.is_empty()).then(|| host.match_indices('.').map(|(dot, _)| &host[dot + 1..]));
+        let below = parents.into_iter().flatten().filter_map(|parent| self.below.get(parent));
+        self.exact.get(host).into_iter().chain(below)
+    }
+
+    /// How many domains something is known of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.exact.len() + self.below.len()
+    }
+
+    /// Whether nothing is known of any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// All of it, in no order.

@@ -178,6 +178,24 @@ impl KeyRules {
         if canonical == target { Cow::Borrowed(target) } else { Cow::Owned(canonical) }
     }
 
+    /// The same of a target as it stands in a request. Bytes that are no UTF-8 are taken for one character
+    /// each: rules look at ASCII only, and the order of such characters is that of the bytes.
+    ///
+    /// # Panics
+    /// Never: each character was made from a byte.
+    #[must_use]
+    pub fn target_of_bytes<'a>(&self, target: &'a [u8]) -> Cow<'a, [u8]> {
+        if let Ok(text) = std::str::from_utf8(target) {
+            return match self.target(text) {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            };
+        }
+        let text: String = target.iter().map(|byte| char::from(*byte)).collect();
+        let byte = |c| u8::try_from(u32::from(c)).expect("each character was made from a byte");
+        Cow::Owned(self.target(&text).chars().map(byte).collect())
+    }
+
     /// The canonical form of a directory.
     #[must_use]
     pub fn directory<'a>(&self, path: &'a str) -> Cow<'a, str> {

@@ -9,14 +9,13 @@
 //! a version; a request knows by which one it was keyed ([`Keyed`]) and since which one its host's rules
 //! are what they are; both come from one table, so no change falls in between.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use catharsis_core::domain::{DomainMap, DomainName};
 use catharsis_core::keys::{KeyRules, SchemeRule};
-use catharsis_core::target::{HostName, Scheme};
+use catharsis_core::target::Scheme;
 
 use crate::key::{Hasher, KeySite, Keyed, PrefixKey, RequestUrl, UrlKey};
 use crate::protocol::{DOMAINS_MAX, DomainRules, KeyHost, WirePrefix, WireUrl};
@@ -31,7 +30,7 @@ struct Table {
     listed: Vec<DomainRules>,
     by_host: DomainMap<Arc<KeyRules>>,
     /// When the rules of a name last changed; also of those that are not listed any more.
-    changed: HashMap<DomainName, Keyed>,
+    changed: DomainMap<Keyed>,
     /// When those of any other name did.
     others: Keyed,
 }
@@ -43,13 +42,7 @@ const CHANGED_MAX: usize = 2 * DOMAINS_MAX;
 impl Table {
     /// Since when the rules of a host are what they are.
     fn since(&self, host: &str) -> Keyed {
-        if self.changed.is_empty() {
-            return self.others;
-        }
-        let Ok(host) = HostName::parse(host) else { return self.version };
-        let below = host.parents().map(DomainName::Below).collect::<Vec<_>>();
-        let names = std::iter::once(DomainName::Exact(host)).chain(below);
-        names.filter_map(|name| self.changed.get(&name).copied()).fold(self.others, Keyed::max)
+        self.changed.all_of(host).copied().fold(self.others, Keyed::max)
     }
 }
 
@@ -67,15 +60,13 @@ impl HostRules {
         let version = Keyed(known.version.0 + 1);
         let count = names.len();
         let (mut changed, mut others) = (known.changed.clone(), known.others);
-        changed.extend(names.into_iter().map(|name| (name, version)));
+        for name in &names {
+            changed.insert(name, version);
+        }
         if changed.len() > CHANGED_MAX {
-            changed.clear();
-            others = version;
+            (changed, others) = (DomainMap::default(), version);
         }
-        let mut by_host = DomainMap::default();
-        for it in listed {
-            by_host.insert(&it.name.clone().into(), Arc::new(it.rules.rules().clone()));
-        }
+        let by_host = DomainRules::by_host(listed);
         self.0.store(Arc::new(Table { version, listed: listed.to_vec(), by_host, changed, others }));
         count
     }
@@ -88,7 +79,7 @@ impl HostRules {
             None => hasher.request(host.into(), path, keyed, since),
             Some(rules) => {
                 let site = site(rules, host, Some(scheme)).swap_remove(0);
-                hasher.request(site, &canonical(path, |text| rules.target(text)), keyed, since)
+                hasher.request(site, &rules.target_of_bytes(path), keyed, since)
             }
         }
     }
@@ -98,9 +89,8 @@ impl HostRules {
         let table = self.0.load();
         let rules = table.by_host.of(url.host().name()).map_or_else(Default::default, Arc::clone);
         let sites = site(&rules, url.host(), url.scheme());
-        let path = |path: &str| canonical(path.as_bytes(), |text| rules.target(text)).into_owned();
-        let keys =
-            |site: &KeySite| url.paths().iter().map(|it| hasher.url(site, &path(it.as_str()))).collect::<Vec<_>>();
+        let key = |site: &KeySite, path: &str| hasher.url(site, rules.target(path).as_bytes());
+        let keys = |site: &KeySite| url.paths().iter().map(|it| key(site, it.as_str())).collect::<Vec<_>>();
         sites.iter().flat_map(keys).collect()
     }
 
@@ -109,10 +99,8 @@ impl HostRules {
         let table = self.0.load();
         let rules = table.by_host.of(prefix.host().name()).map_or_else(Default::default, Arc::clone);
         let sites = site(&rules, prefix.host(), prefix.scheme());
-        let path = |path: &str| canonical(path.as_bytes(), |text| rules.directory(text)).into_owned();
-        let keys = |site: &KeySite| {
-            prefix.paths().iter().map(|it| hasher.prefix(site, &path(it.as_str()))).collect::<Vec<_>>()
-        };
+        let key = |site: &KeySite, path: &str| hasher.prefix(site, rules.directory(path).as_bytes());
+        let keys = |site: &KeySite| prefix.paths().iter().map(|it| key(site, it.as_str())).collect::<Vec<_>>();
         sites.iter().flat_map(keys).collect()
     }
 }
@@ -128,21 +116,6 @@ fn site(rules: &KeyRules, host: &KeyHost, scheme: Option<Scheme>) -> Vec<KeySite
         (SchemeRule::Separate, Some(scheme)) => vec![KeySite::of_scheme(scheme, name)],
         (SchemeRule::Separate, None) => [Scheme::Http, Scheme::Https].map(|it| KeySite::of_scheme(it, name)).into(),
     }
-}
-
-/// The canonical form of a path by a rule for text. Bytes that are no UTF-8 are taken for one character
-/// each: rules look at ASCII only, and the order of such characters is that of the bytes.
-fn canonical<'a>(path: &'a [u8], rule: impl for<'t> Fn(&'t str) -> Cow<'t, str>) -> Cow<'a, [u8]> {
-    if let Ok(text) = std::str::from_utf8(path) {
-        return match rule(text) {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        };
-    }
-    let text: String = path.iter().map(|byte| char::from(*byte)).collect();
-    let ruled = rule(&text);
-    let bytes = ruled.chars().map(|c| u8::try_from(u32::from(c)).expect("each character was made from a byte"));
-    Cow::Owned(bytes.collect())
 }
 
 #[cfg(test)]

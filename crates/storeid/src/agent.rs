@@ -56,7 +56,7 @@ struct Inner {
 struct Seen {
     marks: Marks,
     listed: Vec<DomainRules>,
-    by_host: DomainMap<KeyRules>,
+    by_host: DomainMap<Arc<KeyRules>>,
 }
 
 #[derive(Debug)]
@@ -79,14 +79,6 @@ pub enum OpenAgent {
     },
 }
 
-fn by_host(listed: &[DomainRules]) -> DomainMap<KeyRules> {
-    let mut map = DomainMap::default();
-    for it in listed {
-        map.insert(&it.name.clone().into(), it.rules.rules().clone());
-    }
-    map
-}
-
 impl SquidAgent {
     /// An agent with this journal and room for so many marks. Reads and writes the disk.
     ///
@@ -101,7 +93,7 @@ impl SquidAgent {
             Found::Absent => tracing::info!("a new journal: whatever Squid holds is found no more"),
             Found::Damaged => tracing::error!("the journal is damaged: whatever Squid holds is found no more"),
         }
-        let by_host = by_host(&kept.rules);
+        let by_host = DomainRules::by_host(&kept.rules);
         Ok(Self(Arc::new(Inner {
             epoch: journal.epoch().to_owned(),
             seen: RwLock::new(Seen { marks: kept.marks, listed: kept.rules, by_host }),
@@ -220,7 +212,7 @@ impl Inner {
         }
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(rules) = rules {
-            seen.by_host = by_host(rules);
+            seen.by_host = DomainRules::by_host(rules);
             seen.listed = rules.to_vec();
         }
         for mark in added {

@@ -154,10 +154,7 @@ impl<N: Copy + Eq + Hash + Debug> Index<N> {
 
     /// Puts rules in the place of the last ones.
     pub(super) fn replace_rules(&mut self, listed: &[DomainRules]) {
-        let mut rules = DomainMap::default();
-        for it in listed {
-            rules.insert(&it.name.clone().into(), Arc::new(it.rules.rules().clone()));
-        }
+        let rules = DomainRules::by_host(listed);
         let of = |map: &DomainMap<Arc<KeyRules>>, site: &Site| map.of(site.host.as_str()).cloned().unwrap_or_default();
         let differs = |site: &Site| of(&self.rules, site) != of(&rules, site);
         let changed: HashSet<Arc<Site>> = self.known.iter().filter(|site| differs(site)).cloned().collect();
@@ -187,14 +184,13 @@ impl<N: Copy + Eq + Hash + Debug> Index<N> {
             WireTarget::Url(url) => {
                 let rules = self.rules_of(url.host().name());
                 self.find_in(&rules, url.host(), url.scheme(), url.paths(), |targets, path, found| {
-                    let path = canonical(path.as_bytes(), |text| rules.target(text));
-                    found.extend(targets.get(path.as_ref()).into_iter().flat_map(Files::as_slice));
+                    found.extend(targets.get(rules.target(path).as_bytes()).into_iter().flat_map(Files::as_slice));
                 })
             }
             WireTarget::Prefix(prefix) => {
                 let rules = self.rules_of(prefix.host().name());
                 self.find_in(&rules, prefix.host(), prefix.scheme(), prefix.paths(), |targets, path, found| {
-                    below(targets, &canonical(path.as_bytes(), |text| rules.directory(text)), found);
+                    below(targets, rules.directory(path).as_bytes(), found);
                 })
             }
         }
@@ -233,7 +229,7 @@ impl<N: Copy + Eq + Hash + Debug> Index<N> {
         let rules = self.rules_of(host.as_str());
         let scheme = if rules.scheme == SchemeRule::Separate { *scheme } else { None };
         let site = Site { host: host.clone(), port: rules.port(*port), scheme };
-        let target = match canonical(&entry.target, |text| rules.target(text)) {
+        let target = match rules.target_of_bytes(&entry.target) {
             Cow::Borrowed(same) if same.len() == entry.target.len() => Arc::clone(&entry.target),
             Cow::Borrowed(part) => part.into(),
             Cow::Owned(other) => other.into(),
@@ -280,20 +276,6 @@ fn below<N: Copy + PartialEq>(targets: &Targets<N>, directory: &[u8], found: &mu
     stretch(&[directory, b"/"].concat());
     stretch(&[directory, b"?"].concat());
     found.extend(targets.get(directory).into_iter().flat_map(Files::as_slice));
-}
-
-/// The canonical form of a target by a rule for text. Bytes that are no UTF-8 are taken for one character
-/// each: rules look at ASCII only, and the order of such characters is that of the bytes.
-fn canonical<'a>(target: &'a [u8], rule: impl for<'t> Fn(&'t str) -> Cow<'t, str>) -> Cow<'a, [u8]> {
-    if let Ok(text) = std::str::from_utf8(target) {
-        return match rule(text) {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        };
-    }
-    let text: String = target.iter().map(|byte| char::from(*byte)).collect();
-    let ruled = rule(&text);
-    Cow::Owned(ruled.chars().map(|c| u8::try_from(u32::from(c)).expect("each character was a byte")).collect())
 }
 
 #[cfg(test)]

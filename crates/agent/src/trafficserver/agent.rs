@@ -10,17 +10,17 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use catharsis_core::domain::DomainName;
+use catharsis_core::domain::DomainMap;
 use catharsis_core::keys::KeyRules;
-use catharsis_core::target::{HostName, Mode};
+use catharsis_core::target::Mode;
 use catharsis_edge::control::{OpenControl, Orders, Refused};
 use catharsis_edge::protocol::{
-    DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, LogId, StatusResponse, WireInvalidation,
-    WireMode, WireOutcome, WireReason, WireSeq, WireTarget,
+    DomainRules, DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, LogId, StatusResponse,
+    WireInvalidation, WireMode, WireOutcome, WireReason, WireSeq, WireTarget,
 };
 use http::StatusCode;
 use tokio::process::Command;
@@ -129,7 +129,7 @@ struct Known {
     log: Option<LogId>,
     position: Option<WireSeq>,
     table: Option<(LogId, u64)>,
-    rules: HashMap<DomainName, KeyRules>,
+    rules: DomainMap<Arc<KeyRules>>,
     in_use: u64,
 }
 
@@ -178,7 +178,7 @@ impl TrafficServerAgent {
             WireTarget::Everything => vec![Place::Everything],
             WireTarget::Prefix(prefix) => {
                 let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                Place::of_prefix(prefix, rules_of(&known.rules, prefix.host().name()))
+                Place::of_prefix(prefix, known.rules.of(prefix.host().name()).map(Arc::as_ref))
             }
         };
         let mode = match invalidation.mode {
@@ -187,13 +187,6 @@ impl TrafficServerAgent {
         };
         Some(places.into_iter().map(|place| (place, mode)).collect())
     }
-}
-
-/// The rules of the domain that serves a host: its own, else those of the nearest wildcard.
-fn rules_of<'a>(rules: &'a HashMap<DomainName, KeyRules>, host: &str) -> Option<&'a KeyRules> {
-    let host = HostName::parse(host).ok()?;
-    let below = host.parents().find_map(|parent| rules.get(&DomainName::Below(parent)));
-    rules.get(&DomainName::Exact(host)).or(below)
 }
 
 #[async_trait]
@@ -230,7 +223,6 @@ impl Orders for TrafficServerAgent {
 
     async fn serve_domains(&self, table: DomainTable) -> Result<DomainsResponse, Refused> {
         let generation = table.generation();
-        let rules = table.rules().iter().map(|it| (DomainName::from(it.name.clone()), it.rules.rules().clone()));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((log, newer)) = &known.table
             && log == table.log()
@@ -238,7 +230,7 @@ impl Orders for TrafficServerAgent {
         {
             return Err(Refused(StatusCode::CONFLICT, format!("a table of generation {newer} is in use")));
         }
-        known.rules = rules.collect();
+        known.rules = DomainRules::by_host(table.rules());
         known.table = Some((table.log().clone(), generation));
         Ok(DomainsResponse { generation })
     }

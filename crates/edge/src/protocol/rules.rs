@@ -1,8 +1,9 @@
 //! The key rules of domains in a control message.
 
 use std::fmt;
+use std::sync::Arc;
 
-use catharsis_core::domain::DomainName;
+use catharsis_core::domain::{DomainMap, DomainName};
 use catharsis_core::keys::KeyRules;
 use catharsis_core::target::Scheme;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,18 @@ pub struct DomainRules {
     pub name: ServedName,
     /// What its caches take for the same resource.
     pub rules: WireRules,
+}
+
+impl DomainRules {
+    /// The rules of all domains, to be asked by host.
+    #[must_use]
+    pub fn by_host(listed: &[Self]) -> DomainMap<Arc<KeyRules>> {
+        let mut map = DomainMap::default();
+        for it in listed {
+            map.insert(&it.name.clone().into(), Arc::new(it.rules.rules().clone()));
+        }
+        map
+    }
 }
 
 impl From<ServedName> for DomainName {
