@@ -4,7 +4,7 @@
 //! over the control protocol, and each copy below it is asked for again. Printed: the time until the purge is
 //! answered, and the processor time of the whole process meanwhile. What this is not: the load of clients.
 //!
-//!     cargo run --release -p catharsis-edge --features proxy --example prefix
+//!     cargo run --release -p catharsis-edge --features proxy --example edge_prefix
 #![expect(clippy::unwrap_used, reason = "whoever runs this sees why it ended")]
 
 use std::io::{BufRead, BufReader, Read, Write};
