@@ -9,7 +9,7 @@ use anyhow::bail;
 use super::Row;
 use super::kinds::{Bare, HOST, KINDS, Kind, Running};
 use super::load::{Load, send};
-use super::machine::{cpu_of, cpu_of_tree};
+use super::machine::{ALL, OF_THE_CACHE, OF_WHO_TELLS, cpu_of, cpu_of_tree, pin};
 use super::rows::{ACCEPTED, ROUNDS, backlog, folder_beside, median, micros_each, purges, say, until_settled};
 use super::server::{Server, api_config, root};
 
@@ -40,14 +40,21 @@ fn medians(rounds: &[Told]) -> Told {
 pub(super) async fn rows(binary: &Path) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for kind in KINDS {
-        rows.push(row(binary, kind).await?);
+        let row = row(binary, kind).await?;
+        say(&row.figure);
+        say(&row.limit);
+        rows.push(row);
     }
+    pin(std::process::id(), ALL)?;
     Ok(rows)
 }
 
 async fn row(binary: &Path, kind: &Kind) -> anyhow::Result<Row> {
     let Kind { name, purges, bare, .. } = kind;
     let cache = (kind.start)(binary).await?;
+    // The cache is one of this process's children: it comes last.
+    pin(std::process::id(), OF_WHO_TELLS)?;
+    pin(cache.process, OF_THE_CACHE)?;
     let mut relayed = Vec::new();
     let mut bares: Vec<Vec<Told>> = bare.shapes.iter().map(|_| Vec::new()).collect();
     for round in 1..=ROUNDS {
@@ -84,7 +91,11 @@ async fn row(binary: &Path, kind: &Kind) -> anyhow::Result<Row> {
 }
 
 fn shape_text(bare: &Bare, connections: usize, depth: usize) -> String {
-    let of = if bare.purges > 1 { format!(" of {} purges", bare.purges) } else { String::new() };
+    let of = match (bare.purges, bare.requests) {
+        (1, 1) => String::new(),
+        (1, several) => format!(" (a purge is {several})"),
+        (purges, _) => format!(" of {purges} purges"),
+    };
     let tried = bare.shapes.len();
     format!("best of {tried} shapes: connections {connections}, requests{of} under way on each {depth}")
 }
@@ -99,6 +110,7 @@ async fn one_backlog(binary: &Path, kind: &Kind, cache: &Running) -> anyhow::Res
     drop(server);
 
     let server = Server::start(binary, folder.path(), &node(folder.path(), kind, &cache.purge.to_string()))?;
+    pin(server.process_id(), OF_WHO_TELLS)?;
     // The server may look at its node first: what counts is from the first receipt that is seen to the last.
     let left = begun(&server, kind.purges).await?;
     let started = Instant::now();
@@ -136,15 +148,15 @@ async fn one_bare(
     (connections, depth): (usize, usize),
     run: usize,
 ) -> anyhow::Result<Told> {
-    let Bare { purges, request, expect, .. } = kind.bare;
-    let total = kind.purges / purges / connections * connections;
+    let Bare { purges, requests: asks, request, expect, .. } = kind.bare;
+    let total = kind.purges * asks / purges / connections * connections;
     let requests = Arc::new((0..total).map(|number| request(run, number)).collect());
     let load = Load { address: cache.purge, connections, depth, requests, total, expect };
     let cpu = || [cpu_of(std::process::id()), cpu_of_tree(cache.process)];
     let before = cpu();
     let done = send(&load).await?;
     let after = cpu();
-    let count = done.count * purges;
+    let count = done.count * purges / asks;
     let [own, cache] = [0, 1].map(|process| micros_each(after[process].saturating_sub(before[process]), count));
-    Ok(Told { own, cache, rate: done.rate() * purges as f64 })
+    Ok(Told { own, cache, rate: count as f64 / done.took.as_secs_f64() })
 }

@@ -12,6 +12,7 @@ use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::origin::Origin;
 use serde_json::json;
 
+use super::rows::folder_beside;
 use super::server::Server;
 
 /// The domain whose URLs are purged.
@@ -38,6 +39,8 @@ pub(super) struct Bare {
     pub shapes: &'static [(usize, usize)],
     /// Purges in one request.
     pub purges: usize,
+    /// Requests that make up one purge, where it takes several.
+    pub requests: usize,
     /// The request with this number, from 0, in this run.
     pub request: fn(run: usize, number: usize) -> Vec<u8>,
     /// What every answer holds.
@@ -63,28 +66,73 @@ pub(super) const KINDS: &[Kind] = &[
         node: "kind = \"varnish\"\nfence = { kind = \"none\" }",
         start: |_| Box::pin(real(async |origin| RealCache::varnish(origin, Relay::Allowed).await)),
         purges: 200_000,
-        bare: Bare { shapes: &[(4, 64), (4, 16), (8, 64)], purges: 1, request: purge, expect: "HTTP/1.1 404" },
+        bare: Bare {
+            shapes: &[(4, 64), (4, 16), (8, 64)],
+            purges: 1,
+            requests: 1,
+            request: purge,
+            expect: "HTTP/1.1 404",
+        },
     },
     Kind {
         name: "nginx with the purge module",
         node: "kind = \"nginx\"\njoin = \"empty\"\nfence = { kind = \"none\" }",
         start: |_| Box::pin(real(async |origin| RealCache::nginx(origin, Relay::Allowed).await)),
         purges: 200_000,
-        bare: Bare { shapes: &[(4, 64), (4, 16), (16, 1)], purges: 1, request: purge, expect: "HTTP/1.1 404" },
+        bare: Bare {
+            shapes: &[(4, 64), (4, 16), (16, 1)],
+            purges: 1,
+            requests: 1,
+            request: purge,
+            expect: "HTTP/1.1 404",
+        },
     },
     Kind {
         name: "Traffic Server",
         node: "kind = \"trafficserver\"\njoin = \"empty\"\nfence = { kind = \"none\" }",
         start: |_| Box::pin(real(traffic_server)),
         purges: 200_000,
-        bare: Bare { shapes: &[(4, 64), (4, 16), (16, 16)], purges: 1, request: purge, expect: "404 Not Found\r\n" },
+        bare: Bare {
+            shapes: &[(4, 64), (4, 16), (16, 16)],
+            purges: 1,
+            requests: 1,
+            request: purge,
+            expect: "404 Not Found\r\n",
+        },
+    },
+    Kind {
+        name: "Squid",
+        node: "kind = \"squid\"\njoin = \"empty\"\nfence = { kind = \"none\" }",
+        start: |_| Box::pin(real(async |origin| RealCache::squid(origin, Relay::Allowed).await)),
+        purges: 60_000,
+        bare: Bare {
+            shapes: &[(4, 64), (4, 16), (16, 1)],
+            purges: 1,
+            requests: 2,
+            request: both_ports,
+            expect: " 404 ",
+        },
+    },
+    Kind {
+        name: "agent of an nginx",
+        node: "kind = \"nginx-agent\"\nfence = { kind = \"none\" }",
+        start: |binary| Box::pin(nginx_agent(binary)),
+        purges: 200_000,
+        bare: Bare { shapes: &[(1, 1), (1, 2)], purges: ORDER, requests: 1, request: order, expect: "outcomes" },
+    },
+    Kind {
+        name: "agent of a Squid",
+        node: "kind = \"squid-agent\"",
+        start: |binary| Box::pin(squid_agent(binary)),
+        purges: 200_000,
+        bare: Bare { shapes: &[(1, 1), (1, 2)], purges: ORDER, requests: 1, request: order, expect: "outcomes" },
     },
     Kind {
         name: "built-in edge",
         node: "kind = \"edge\"",
         start: |binary| Box::pin(edge(binary)),
         purges: 200_000,
-        bare: Bare { shapes: &[(1, 1), (1, 2)], purges: ORDER, request: order, expect: "outcomes" },
+        bare: Bare { shapes: &[(1, 1), (1, 2)], purges: ORDER, requests: 1, request: order, expect: "outcomes" },
     },
 ];
 
@@ -107,7 +155,6 @@ async fn traffic_server(origin: SocketAddr) -> RealCache {
 async fn edge(binary: &Path) -> anyhow::Result<Running> {
     let origin = Origin::start().await;
     let folder = tempfile::tempdir()?;
-    let free = || anyhow::Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
     let (traffic, purge) = (free()?, free()?);
     let config = format!(
         "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\nlisten = \"{traffic}\"\n\
@@ -118,6 +165,37 @@ async fn edge(binary: &Path) -> anyhow::Result<Running> {
     Ok(Running { purge, process: server.process_id(), _held: Box::new((server, folder, origin)) })
 }
 
+/// What is measured there is the agent alone, which holds an index of what its nginx keeps: nothing.
+async fn nginx_agent(binary: &Path) -> anyhow::Result<Running> {
+    let origin = Origin::start().await;
+    let cache = RealCache::nginx_stock(origin.address()).await;
+    let cache_dir = cache.cache_dir();
+    let section = format!("kind = \"nginx\"\ncache_dir = {cache_dir:?}\nkey = \"$scheme://$http_host$request_uri\"");
+    agent(binary, &section, Box::new((cache, origin)))
+}
+
+/// What is measured there is the agent alone: it names what its Squid keeps, which is not told.
+async fn squid_agent(binary: &Path) -> anyhow::Result<Running> {
+    let section = format!("kind = \"squid\"\nhelper = \"{}\"\njournal = \"journal\"", free()?);
+    agent(binary, &section, Box::new(()))
+}
+
+fn agent(binary: &Path, section: &str, cache: Box<dyn Any>) -> anyhow::Result<Running> {
+    let folder = folder_beside(binary)?;
+    let section = section.replace("\"journal\"", &format!("{:?}", folder.path().join("journal")));
+    let purge = free()?;
+    let config = format!(
+        "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[agent]]\nname = \"agent\"\n\
+         control = \"{purge}\"\n{section}\n"
+    );
+    let server = Server::start(binary, folder.path(), &config)?;
+    Ok(Running { purge, process: server.process_id(), _held: Box::new((server, folder, cache)) })
+}
+
+fn free() -> anyhow::Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
 /// As long as what the backlog holds.
 fn path(number: usize) -> String {
     format!("/assets/bare/{:04}/{:06}/picture-large.webp?v=3", number / 1_000, number % 1_000)
@@ -125,6 +203,12 @@ fn path(number: usize) -> String {
 
 fn purge(_run: usize, number: usize) -> Vec<u8> {
     format!("PURGE {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", path(number)).into_bytes()
+}
+
+/// A purge of a Squid is one request for each port that its clients may name.
+fn both_ports(_run: usize, number: usize) -> Vec<u8> {
+    let host = if number.is_multiple_of(2) { HOST.to_owned() } else { format!("{HOST}:443") };
+    format!("PURGE {} HTTP/1.1\r\nHost: {host}\r\n\r\n", path(number / 2)).into_bytes()
 }
 
 fn order(run: usize, number: usize) -> Vec<u8> {

@@ -1,8 +1,16 @@
 //! What the machine is, and the processor time of processes.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+
+/// The processor core of a cache that is told, and that of whoever tells it. Each has its own, as on two
+/// machines: what one spends must not slow the other down, or the rates would only compare sums of both.
+pub(super) const OF_THE_CACHE: &str = "1";
+pub(super) const OF_WHO_TELLS: &str = "0";
+/// All cores, as many as there may ever be.
+pub(super) const ALL: &str = "0-1023";
 
 /// A line about the machine.
 ///
@@ -24,6 +32,21 @@ pub(super) fn describe() -> anyhow::Result<String> {
         kernel.trim(),
         load.split_whitespace().next().unwrap_or("?"),
     ))
+}
+
+/// Keeps a process, its living descendants and all that they start from now on on these cores.
+///
+/// # Errors
+/// When there is no such core.
+pub(super) fn pin(process: u32, cores: &str) -> anyhow::Result<()> {
+    for Stat { id, .. } in tree(process) {
+        let args = ["-a", "-c", "-p", cores, &id.to_string()];
+        let pinned = Command::new("taskset").args(args).output().context("taskset (util-linux) cannot be started")?;
+        if !pinned.status.success() {
+            bail!("taskset: {}", String::from_utf8_lossy(&pinned.stderr));
+        }
+    }
+    Ok(())
 }
 
 /// A process as the kernel counts it.
@@ -56,16 +79,21 @@ pub(super) fn cpu_of(process: u32) -> Duration {
 /// hundredths of a second.
 #[must_use]
 pub fn cpu_of_tree(root: u32) -> Duration {
+    time(tree(root).iter().map(|it| it.ticks).sum())
+}
+
+/// A process and all its living descendants.
+fn tree(root: u32) -> Vec<Stat> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let processes: Vec<Stat> = ids.filter_map(stat).collect();
-    let mut members = vec![root];
-    let mut ticks = 0;
-    while let Some(member) = members.pop() {
-        ticks += processes.iter().filter(|it| it.id == member).map(|it| it.ticks).sum::<u64>();
-        members.extend(processes.iter().filter(|it| it.parent == member).map(|it| it.id));
+    let mut others: Vec<Stat> = ids.filter_map(stat).collect();
+    let mut members = Vec::new();
+    let mut next = vec![root];
+    while let Some(member) = next.pop() {
+        next.extend(others.iter().filter(|it| it.parent == member).map(|it| it.id));
+        members.extend(others.extract_if(.., |it| it.id == member));
     }
-    time(ticks)
+    members
 }
 
 /// Resident memory of a process in MiB.
