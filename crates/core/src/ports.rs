@@ -229,6 +229,21 @@ pub trait Purger: Send + Sync {
     async fn answers(&self) -> bool;
 }
 
+/// What an origin hop knows: a built-in edge through which a cache fetches everything.
+///
+/// A purge *overtakes* a response that is on its way from the hop to a cache when it names its URL and the request
+/// came before the hop was told. Such a response *has landed* once the cache has taken all of it in, so that a purge
+/// sent from then on finds it.
+#[async_trait]
+pub trait Hop: Send + Sync {
+    /// Waits, for some seconds at most, until it is true of positions beyond `known` that whatever the purges up to
+    /// there overtook has landed; returns how far that is true, from `known` to `upto`.
+    ///
+    /// # Errors
+    /// When the hop does not say.
+    async fn landed(&self, known: Seq, upto: Seq) -> Result<Seq, Unreachable>;
+}
+
 /// Time and chance.
 #[async_trait]
 pub trait Clock: Send + Sync {

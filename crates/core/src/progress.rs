@@ -7,6 +7,9 @@
 //! cursor once its receipt is kept, which is none of this module's business: a pass waits for the one
 //! before it to be carried out, never for a receipt.
 //!
+//! Behind an origin hop ([`Schedule::Landed`]) there are two passes, and the second goes as far as the hop says that
+//! whatever the purges overtook has landed, at whatever time.
+//!
 //! Invariant: the cursors never rise along the passes (`cursors[0] >= cursors[1] >= ...`), and none
 //! goes back.
 
@@ -16,12 +19,15 @@ use std::time::Duration;
 use crate::clock::Tick;
 use crate::invalidation::Seq;
 use crate::limits::FENCE_MARKS;
+use crate::topology::Schedule;
 
 /// The cursors of one node's passes.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// When each pass is due after the first.
+    /// When each pass is due after the first. Behind a hop all at once, as far as time goes.
     passes: Vec<Duration>,
+    /// How far a pass after the first may go besides, by what has landed; `None` where there is no hop.
+    landed: Option<Seq>,
     /// How far each pass has come.
     cursors: Vec<Seq>,
     /// When pass 0 had come how far, oldest first.
@@ -63,9 +69,29 @@ impl Progress {
     /// A node that has settled everything up to `cursor`. Repeats that were due when the last
     /// worker ended are lost with it, so every pass begins at the settled cursor again.
     #[must_use]
-    pub fn new(cursor: Seq, passes: Vec<Duration>) -> Self {
-        let granularity = passes.last().copied().unwrap_or_default() / FENCE_MARKS;
-        Self { cursors: vec![cursor; passes.len()], passes, marks: VecDeque::new(), granularity }
+    pub fn new(cursor: Seq, schedule: Schedule) -> Self {
+        let (passes, landed) = match schedule {
+            Schedule::Timed(passes) => (passes, None),
+            Schedule::Landed => (vec![Duration::ZERO; 2], Some(cursor)),
+        };
+        let granularity = match landed {
+            None => passes.last().copied().unwrap_or_default() / FENCE_MARKS,
+            Some(_) => LANDING_GRANULARITY,
+        };
+        Self { cursors: vec![cursor; passes.len()], passes, landed, marks: VecDeque::new(), granularity }
+    }
+
+    /// Notes that what the purges up to `upto` overtook has landed, as far as the first pass had come when the hop
+    /// was asked.
+    pub fn landed(&mut self, upto: Seq) {
+        self.landed = self.landed.map(|landed| landed.max(upto));
+    }
+
+    /// How long the fence has made a pass up to `upto` wait, that is carried out at `now`.
+    #[must_use]
+    pub fn waited(&self, upto: Seq, now: Tick) -> Duration {
+        let mark = self.marks.iter().find(|mark| mark.upto >= upto);
+        mark.map_or(Duration::ZERO, |mark| now.since(mark.first))
     }
 
     /// The last pass: its progress becomes the node's cursor.
@@ -115,9 +141,10 @@ impl Progress {
     }
 
     fn mark(&mut self, upto: Seq, now: Tick) {
+        let full = self.marks.len() > 2 * FENCE_MARKS as usize;
         match self.marks.back_mut() {
             // Merging moves the newest mark's time forward: later than needed is always safe.
-            Some(mark) if now.since(mark.first) < self.granularity => {
+            Some(mark) if now.since(mark.first) < self.granularity || full => {
                 mark.upto = upto;
                 mark.last = now;
             }
@@ -129,15 +156,26 @@ impl Progress {
     /// out long enough ago.
     fn due(&self, pass: usize, now: Tick) -> Option<Seq> {
         let old_enough = |mark: &&Mark| mark.last.after(self.passes[pass]) <= now;
-        let upto = self.marks.iter().take_while(old_enough).last()?.upto;
-        Some(upto.min(self.cursors[pass - 1]))
+        let old = match self.landed {
+            None => self.marks.iter().take_while(old_enough).last()?.upto,
+            Some(landed) => landed,
+        };
+        Some(old.min(self.cursors[pass - 1]))
     }
 
+    /// When a pass is due next by time; never where it goes by what has landed.
     fn next_due(&self, pass: usize) -> Option<Tick> {
+        if self.landed.is_some() {
+            return None;
+        }
         let beyond = |mark: &&Mark| mark.upto > self.cursors[pass];
         self.marks.iter().find(beyond).map(|mark| mark.last.after(self.passes[pass]))
     }
 }
+
+/// Marks closer than this are merged behind a hop, where they only tell how long a fence took. Their number is not
+/// bounded by time there, so [`Progress::record`] bounds it.
+const LANDING_GRANULARITY: Duration = Duration::from_millis(10);
 
 fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
     match (one, other) {
@@ -157,7 +195,7 @@ mod tests {
     }
 
     fn bounded() -> Progress {
-        Progress::new(Seq(10), [0, 2, 60].map(Duration::from_secs).to_vec())
+        Progress::new(Seq(10), Schedule::Timed([0, 2, 60].map(Duration::from_secs).to_vec()))
     }
 
     #[test]
@@ -176,10 +214,26 @@ mod tests {
 
     #[test]
     fn exact_fence_settles_with_its_only_pass() {
-        let mut progress = Progress::new(Seq(0), vec![Duration::ZERO]);
+        let mut progress = Progress::new(Seq(0), Schedule::Timed(vec![Duration::ZERO]));
         assert_eq!(progress.last_pass(), 0);
         progress.record(0, Seq(5), at(1));
         assert_eq!(progress.ready(Seq(5), at(9)), Ready::Wait(None));
+    }
+
+    #[test]
+    fn purge_behind_a_hop_is_repeated_when_what_it_overtook_has_landed_and_not_before() {
+        let mut progress = Progress::new(Seq(10), Schedule::Landed);
+        assert_eq!(progress.ready(Seq(14), at(0)), Ready::Apply(Span { pass: 0, after: Seq(10), upto: Seq(14) }));
+        progress.record(0, Seq(14), at(0));
+        assert_eq!(progress.ready(Seq(14), at(900)), Ready::Wait(None), "no time is long enough");
+        progress.landed(Seq(12));
+        assert_eq!(progress.ready(Seq(14), at(900)), Ready::Apply(Span { pass: 1, after: Seq(10), upto: Seq(12) }));
+        progress.record(1, Seq(12), at(900));
+        progress.landed(Seq(14));
+        assert_eq!(progress.ready(Seq(15), at(901)), Ready::Apply(Span { pass: 1, after: Seq(12), upto: Seq(14) }));
+        assert_eq!(progress.waited(Seq(14), at(901)), Duration::from_secs(901));
+        progress.record(1, Seq(14), at(901));
+        assert_eq!(progress.ready(Seq(15), at(901)), Ready::Apply(Span { pass: 0, after: Seq(14), upto: Seq(15) }));
     }
 
     #[test]
@@ -200,7 +254,7 @@ mod tests {
         #[test]
         fn no_pass_runs_early_or_ahead(steps in proptest::collection::vec((0u64..40, 0u64..5), 1..80)) {
             let passes: Vec<Duration> = [0, 3, 7, 20].map(Duration::from_secs).to_vec();
-            let mut progress = Progress::new(Seq(0), passes.clone());
+            let mut progress = Progress::new(Seq(0), Schedule::Timed(passes.clone()));
             let mut applied_at: Vec<u64> = Vec::new();
             let (mut now, mut head) = (0, 0);
             for (wait, arrivals) in steps {

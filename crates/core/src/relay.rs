@@ -16,6 +16,7 @@
 //! one. What was carried out and not settled when a worker ends is sent again, with all passes of the fence, which
 //! does no harm.
 
+mod hop;
 mod joining;
 
 use std::sync::Arc;
@@ -30,12 +31,13 @@ use crate::clock::{Tick, UnixMillis};
 use crate::error::{LogError, StoreError};
 use crate::invalidation::{Invalidation, Seq};
 use crate::limits::{RECEIPTS_WAITING, RELAY_BATCH};
-use crate::ports::{Clock, Log, Membership, Purger, Store};
+use crate::ports::{Clock, Hop, Log, Membership, Purger, Store};
 use crate::progress::{Progress, Ready, Span};
 use crate::proof::{Prober, Proof};
 use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
 use crate::retry::{Decision, Liveness, RetryPolicy, decide};
-use crate::topology::Node;
+use crate::topology::{Node, Schedule};
+use hop::Landing;
 
 /// What happened at a node, for logs and metrics.
 #[derive(Debug)]
@@ -117,6 +119,7 @@ pub struct Worker {
     node: Arc<Node>,
     purger: Arc<dyn Purger>,
     prober: Option<Arc<dyn Prober>>,
+    hop: Option<Arc<dyn Hop>>,
     /// Set when the node was away: whoever comes back may have another configuration.
     was_away: AtomicBool,
     stop: CancellationToken,
@@ -150,7 +153,7 @@ impl Worker {
     /// purger bounds, and leaves the rest to the next start.
     #[must_use]
     pub const fn new(relay: Relay, node: Arc<Node>, purger: Arc<dyn Purger>, stop: CancellationToken) -> Self {
-        Self { relay, node, purger, prober: None, was_away: AtomicBool::new(false), stop }
+        Self { relay, node, purger, prober: None, hop: None, was_away: AtomicBool::new(false), stop }
     }
 
     /// The same worker, which lets the node prove that it purges: before anything else, and whenever it was
@@ -158,6 +161,13 @@ impl Worker {
     #[must_use]
     pub fn with_prober(self, prober: Arc<dyn Prober>) -> Self {
         Self { prober: Some(prober), ..self }
+    }
+
+    /// The same worker, whose node fetches through this origin hop. A node of [`Fence::Hop`] without one settles
+    /// nothing.
+    #[must_use]
+    pub fn with_hop(self, hop: Arc<dyn Hop>) -> Self {
+        Self { hop: Some(hop), ..self }
     }
 
     /// Works until it is stopped.
@@ -187,14 +197,22 @@ impl Worker {
     /// to stop, every receipt that waits is handed to the store before this returns.
     async fn follow_from(&self, cursor: Seq) -> Result<(), Stopped> {
         let (receipts, waiting) = mpsc::channel(RECEIPTS_WAITING);
-        // Each ends once the other has: one drops its end of the channel and the other sees it.
-        let (carried_out, kept) = tokio::join!(self.carry_out_from(cursor, receipts), self.keep(waiting));
+        let (landing, landings) = hop::landings(cursor);
+        // Each ends once the first has, or the keeper was told to stop: it drops its ends of the channels, and the
+        // others see it.
+        let (carried_out, kept, ()) =
+            tokio::join!(self.carry_out_from(cursor, receipts, landing), self.keep(waiting), self.follow_hop(landings));
         carried_out.and(kept)
     }
 
     /// Carries out pass after pass behind a cursor, until the log turns out to be truncated there.
-    async fn carry_out_from(&self, cursor: Seq, receipts: mpsc::Sender<Due>) -> Result<(), Stopped> {
-        let mut progress = Progress::new(cursor, self.node.fence.passes());
+    async fn carry_out_from(
+        &self,
+        cursor: Seq,
+        receipts: mpsc::Sender<Due>,
+        mut landing: Landing,
+    ) -> Result<(), Stopped> {
+        let mut progress = Progress::new(cursor, self.node.fence.schedule());
         let mut ahead = None;
         loop {
             if self.stop.is_cancelled() {
@@ -204,8 +222,9 @@ impl Worker {
             if self.was_away.swap(false, Ordering::Relaxed) {
                 self.prove().await?;
             }
+            progress.landed(landing.landed());
             match progress.ready(self.limit(), self.relay.clock.tick()) {
-                Ready::Wait(until) => self.wait(progress.applied(), until).await?,
+                Ready::Wait(until) => self.wait(progress.applied(), until, &mut landing).await?,
                 Ready::Apply(span) => {
                     let batch = match known(ahead.take(), span) {
                         Some(batch) => batch,
@@ -223,6 +242,7 @@ impl Worker {
                         receipts.send(due).await.map_err(|_| Stopped)?;
                     }
                     progress.record(span.pass, upto, self.relay.clock.tick());
+                    landing.ask(progress.applied());
                 }
             }
         }
@@ -248,7 +268,7 @@ impl Worker {
     /// Waits for whatever lets the node go beyond `applied`, for a pass that becomes due, or for
     /// the end. Both the log and the board are level-triggered, so nothing is missed between the
     /// look in [`Self::limit`] and here; a branch that loses holds no state.
-    async fn wait(&self, applied: Seq, until: Option<Tick>) -> Result<(), Stopped> {
+    async fn wait(&self, applied: Seq, until: Option<Tick>, landing: &mut Landing) -> Result<(), Stopped> {
         let more = async {
             self.relay.log.wait(self.node.area, applied).await;
             if let Some(shield) = &self.node.shield {
@@ -265,6 +285,7 @@ impl Worker {
             () = self.stop.cancelled() => Err(Stopped),
             () = more => Ok(()),
             () = due => Ok(()),
+            () = landing.moved() => Ok(()),
         }
     }
 
@@ -303,8 +324,9 @@ impl Worker {
         (outcomes, attempts): (Vec<Settled>, u32),
     ) -> Option<Due> {
         let at = self.relay.clock.wall();
+        let upto = span.after.plus(batch.len() as u64);
         if span.pass == 0 {
-            self.relay.board.applied(&self.node.id, span.after.plus(batch.len() as u64));
+            self.relay.board.applied(&self.node.id, upto);
             self.observe(&RelayEvent::Applied { batch: &batch, at });
         }
         let receipt = || Receipt {
@@ -313,7 +335,10 @@ impl Worker {
             after: span.after,
             outcomes,
             fence: self.node.fence.strength(),
-            waited: self.node.fence.passes().last().copied().unwrap_or_default(),
+            waited: match self.node.fence.schedule() {
+                Schedule::Timed(passes) => passes.last().copied().unwrap_or_default(),
+                Schedule::Landed => progress.waited(upto, self.relay.clock.tick()),
+            },
             attempts,
             at,
         };

@@ -99,6 +99,9 @@ impl NodeKind {
 pub enum Fence {
     /// The node itself refuses whatever it began to fetch before the purge.
     Exact,
+    /// All its fetches pass through its shield, a built-in edge that is an origin hop: the purge is repeated once
+    /// whatever it had overtaken on the way from there has landed. See [`crate::ports::Hop`].
+    Hop,
     /// The purge is repeated until no fetch begun before it can still end.
     Bounded(BoundedFence),
     /// One purge, and a receipt that rests on nothing more.
@@ -106,12 +109,13 @@ pub enum Fence {
 }
 
 impl Fence {
-    /// When the purge is sent, counted from the end of the first pass; the first is zero.
+    /// When the purge is sent.
     #[must_use]
-    pub fn passes(&self) -> Vec<Duration> {
+    pub fn schedule(&self) -> Schedule {
         match self {
-            Self::Exact | Self::None => vec![Duration::ZERO],
-            Self::Bounded(bounded) => bounded.passes(),
+            Self::Exact | Self::None => Schedule::Timed(vec![Duration::ZERO]),
+            Self::Bounded(bounded) => Schedule::Timed(bounded.passes()),
+            Self::Hop => Schedule::Landed,
         }
     }
 
@@ -120,10 +124,20 @@ impl Fence {
     pub const fn strength(&self) -> FenceStrength {
         match self {
             Self::Exact => FenceStrength::Exact,
+            Self::Hop => FenceStrength::Hop,
             Self::Bounded(_) => FenceStrength::Bounded,
             Self::None => FenceStrength::None,
         }
     }
+}
+
+/// When a purge is sent to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// At these times, counted from the end of the first pass; the first is zero.
+    Timed(Vec<Duration>),
+    /// At once, and again when what it overtook has landed.
+    Landed,
 }
 
 /// How much a receipt promises.
@@ -131,6 +145,9 @@ impl Fence {
 pub enum FenceStrength {
     /// No fetch begun before the purge is ever served after the receipt.
     Exact,
+    /// The same, as long as the node fetches through its origin hop only and keeps nothing that it must not
+    /// (`no-store`).
+    Hop,
     /// The same, as long as no fetch takes longer than the node's `fetch_max`.
     Bounded,
     /// A fetch that was under way may have brought the old copy back.
@@ -143,6 +160,7 @@ impl FenceStrength {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Hop => "hop",
             Self::Bounded => "bounded",
             Self::None => "none",
         }
@@ -280,6 +298,9 @@ pub enum TopologyError {
     /// A shield has a shield.
     #[error("node `{0}`: a shield cannot have a shield")]
     ShieldBehindShield(NodeId),
+    /// A node is said to fetch through an origin hop, and has none, or is a built-in edge, whose fence is its own.
+    #[error("node `{0}`: the fence `hop` needs a shield that is a built-in edge, and is not for built-in edges")]
+    NoHop(NodeId),
 }
 
 impl Topology {
@@ -295,6 +316,11 @@ impl Topology {
             }
         }
         for node in &nodes {
+            let above = node.shield.as_ref().and_then(|shield| by_id.get(shield));
+            let is_behind_a_hop = above.is_some_and(|it| it.kind == NodeKind::Edge) && node.kind != NodeKind::Edge;
+            if node.fence == Fence::Hop && !is_behind_a_hop {
+                return Err(TopologyError::NoHop(node.id.clone()));
+            }
             let Some(shield) = &node.shield else { continue };
             if node.tier == Tier::Shield {
                 return Err(TopologyError::ShieldBehindShield(node.id.clone()));
@@ -358,7 +384,7 @@ mod tests {
     fn bounded_fence_ends_after_the_longest_fetch() {
         let seconds = Duration::from_secs;
         let fence = BoundedFence::new(vec![seconds(2), seconds(10)], seconds(60)).expect("rises");
-        assert_eq!(Fence::Bounded(fence).passes(), [0, 2, 10, 60].map(seconds));
+        assert_eq!(Fence::Bounded(fence).schedule(), Schedule::Timed([0, 2, 10, 60].map(seconds).to_vec()));
         assert_eq!(BoundedFence::new(vec![seconds(70)], seconds(60)), Err(FenceError::NotRising));
         assert_eq!(BoundedFence::new(vec![], Duration::ZERO), Err(FenceError::NoFetchMax));
     }

@@ -40,6 +40,17 @@ pub enum HostPattern {
     Any,
 }
 
+/// Who fetches through an edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Below {
+    /// Clients, and built-in edges, which keep their own fence.
+    #[default]
+    Clients,
+    /// Caches of other kinds, for which this edge is the origin hop: it knows what is on its way to them. Each of
+    /// their connections costs a second file descriptor.
+    Caches,
+}
+
 /// Where a route leads: an origin or a shield, by plain HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
@@ -75,6 +86,8 @@ pub struct EdgeConfig {
     /// Whether the origins of those domains may be on this machine or its link; routes always may. Looked at
     /// when a name is looked up, too. Default: they may not.
     pub local_origins: LocalOrigins,
+    /// Who fetches through it. Default: clients.
+    pub below: Below,
     /// Memory for cached objects in bytes, headers included. Default [`MEMORY_BYTES`].
     pub memory_bytes: u64,
     /// URLs and directories that the fence keeps marked. Default [`MARKS_MAX`].
@@ -125,6 +138,7 @@ impl EdgeConfig {
             control_token: None,
             routes,
             local_origins: LocalOrigins::Refuse,
+            below: Below::Clients,
             memory_bytes: MEMORY_BYTES,
             marks_max: MARKS_MAX,
             object_bytes_max: OBJECT_BYTES_MAX,

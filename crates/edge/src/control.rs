@@ -30,7 +30,8 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::protocol::{
     BODY_BYTES_MAX, DOMAINS_BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ErrorResponse,
-    INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, STATUS_PATH, StatusResponse,
+    INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LANDED_BODY_BYTES_MAX, LANDED_PATH, LandedRequest,
+    LandedResponse, STATUS_PATH, StatusResponse,
 };
 
 pub use crate::secret::Secret;
@@ -62,6 +63,14 @@ pub trait Orders: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`].
     async fn status(&self) -> Result<StatusResponse, Refused>;
+
+    /// Tells of what is on its way to caches; only an origin hop can.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    async fn landed(&self, _request: LandedRequest) -> Result<LandedResponse, Refused> {
+        Err(Refused::because(StatusCode::NOT_FOUND, "this is no origin hop"))
+    }
 }
 
 /// Why a request is not carried out: an HTTP status, and a text for a person.
@@ -183,8 +192,12 @@ impl<O: Orders> Control<O> {
                 let table = block_in_place(|| parse(&table))?;
                 Ok(json(StatusCode::OK, &self.orders.serve_domains(table).await?))
             }
+            (&Method::POST, LANDED_PATH) => {
+                let request = parse(&read(request.into_body(), LANDED_BODY_BYTES_MAX).await?)?;
+                Ok(json(StatusCode::OK, &self.orders.landed(request).await?))
+            }
             (&Method::GET, STATUS_PATH) => Ok(json(StatusCode::OK, &self.orders.status().await?)),
-            (_, INVALIDATIONS_PATH | DOMAINS_PATH | STATUS_PATH) => {
+            (_, INVALIDATIONS_PATH | DOMAINS_PATH | LANDED_PATH | STATUS_PATH) => {
                 Err(Refused::because(StatusCode::METHOD_NOT_ALLOWED, "not this method"))
             }
             _ => Err(Refused::because(StatusCode::NOT_FOUND, "no such call")),

@@ -24,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept;
-use crate::config::{ConfigError, EdgeConfig};
+use crate::config::{Below, ConfigError, EdgeConfig};
 use crate::control::Control;
+use crate::departing::Departing;
 use crate::fence::Fence;
+use crate::flights::Flights;
 use crate::key::Hasher;
 use crate::lock::FencedLock;
 use crate::orders::EdgeOrders;
@@ -149,6 +151,7 @@ impl Drop for RunningEdge {
 }
 
 struct Parts {
+    flights: Option<Arc<Flights>>,
     store: &'static Store,
     proxy: Arc<HttpProxy<EdgeProxy>>,
     control: Arc<Control<EdgeOrders>>,
@@ -169,10 +172,16 @@ impl Parts {
         // Each origin once, and a connection of each that had died in the pool.
         let conf = Arc::new(ServerConf { max_retries: 2 * ORIGINS_MAX, ..ServerConf::default() });
         let keys = Keys { rules: Arc::clone(&rules), hasher: hasher.clone() };
-        let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, keys);
+        let flights = match config.below {
+            Below::Clients => None,
+            Below::Caches => Some(Arc::new(Flights::new(Arc::clone(&fence)))),
+        };
+        let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, keys).with_flights(flights.clone());
         let proxy = http_proxy(&conf, proxy);
-        let orders = EdgeOrders { fence, store, routes, rules, hasher, changing: Mutex::new(()) };
+        let orders =
+            EdgeOrders { fence, store, routes, rules, hasher, flights: flights.clone(), changing: Mutex::new(()) };
         Self {
+            flights,
             store,
             proxy: Arc::new(proxy),
             control: Arc::new(Control::new(orders, config.control_token.clone())),
@@ -204,8 +213,16 @@ impl Parts {
         let serve = |stream, client| {
             let proxy = Arc::clone(&self.proxy);
             let shutdown = shutdown.clone();
+            let departing = self.flights.as_ref().map(|flights| Departing::new(flights, &stream, client)).transpose();
             async move {
+                let departing = match departing {
+                    Ok(departing) => departing,
+                    Err(error) => return tracing::warn!(%error, %client, "a cache's connection cannot be served"),
+                };
                 proxy.process_new(Box::new(prepare(stream, client)), &shutdown).await;
+                if let Some(departing) = departing {
+                    departing.land().await;
+                }
             }
         };
         accept::each(listener, self.connections_max, &stop, &connections, serve).await;

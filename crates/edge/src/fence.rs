@@ -53,6 +53,11 @@ impl Stamp {
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
+
+    /// The newest point that lies before this one.
+    pub(crate) const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
 }
 
 /// What may be done with a copy.
@@ -107,6 +112,24 @@ pub struct Applied {
     pub log_began: Option<Stamp>,
     /// The position reached.
     pub position: Seq,
+}
+
+/// The stretch of the fence's line that belongs to one log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    base: u64,
+}
+
+impl Line {
+    /// The point of a position. One that no line has room for lies beyond all others.
+    pub(crate) const fn point(self, seq: Seq) -> Stamp {
+        Stamp(self.base.saturating_add(seq.0))
+    }
+
+    /// The position of a point; the first for one that lies before the log.
+    pub(crate) const fn seq(self, point: Stamp) -> Seq {
+        Seq(point.0.saturating_sub(self.base))
+    }
 }
 
 /// More logs and positions than the line has room for: the edge must be restarted.
@@ -277,6 +300,13 @@ impl Fence {
         self.position.store(position, Ordering::Release);
         self.changes.fetch_add(1, Ordering::Release);
         Ok(Applied { points, log_began, position: Seq(position - base) })
+    }
+
+    /// The stretch of the line that belongs to a log; `None` for another log than the fence follows. A fence that
+    /// follows none yet takes any for its first.
+    pub(crate) fn line_of(&self, log: &LogId) -> Option<Line> {
+        let marks = self.read();
+        marks.log.as_ref().is_none_or(|known| known == log).then_some(Line { base: marks.base })
     }
 
     /// Where it stands.

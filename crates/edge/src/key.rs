@@ -96,6 +96,12 @@ impl RequestUrl {
         self.hasher.directories(&self.site, &self.path)
     }
 
+    /// Whether it lies below a directory.
+    #[must_use]
+    pub(crate) fn is_below(&self, prefix: PrefixKey) -> bool {
+        self.host() == prefix.host && self.directories().any(|it| it == prefix.directory)
+    }
+
     /// By which version of the rules it got its key.
     #[must_use]
     pub(crate) const fn keyed(&self) -> Keyed {

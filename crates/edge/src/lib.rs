@@ -22,11 +22,15 @@ pub mod config;
 #[cfg(feature = "control")]
 pub mod control;
 #[cfg(feature = "proxy")]
+mod departing;
+#[cfg(feature = "proxy")]
 mod edge;
 #[cfg(feature = "proxy")]
 pub mod fence;
 #[cfg(feature = "proxy")]
 mod fill;
+#[cfg(feature = "proxy")]
+mod flights;
 #[cfg(feature = "proxy")]
 mod freshness;
 #[cfg(feature = "proxy")]

@@ -15,10 +15,11 @@ use tokio::task::block_in_place;
 
 use crate::control::{Orders, Refused};
 use crate::fence::{Fence, Purge, Scope};
+use crate::flights::Flights;
 use crate::key::Hasher;
 use crate::protocol::{
-    DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, StatusResponse, WireMode, WireOutcome,
-    WireSeq, WireTarget,
+    DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, LANDED_WITHIN, LandedRequest,
+    LandedResponse, StatusResponse, WireMode, WireOutcome, WireSeq, WireTarget,
 };
 use crate::routes::Routes;
 use crate::rules::HostRules;
@@ -31,6 +32,8 @@ pub(crate) struct EdgeOrders {
     pub(crate) routes: Arc<Routes>,
     pub(crate) rules: Arc<HostRules>,
     pub(crate) hasher: Hasher,
+    /// Of an origin hop.
+    pub(crate) flights: Option<Arc<Flights>>,
     /// Held while a table takes the place of the last one.
     pub(crate) changing: Mutex<()>,
 }
@@ -53,6 +56,9 @@ impl Orders for EdgeOrders {
         }
         let applied = self.fence.apply(order.log(), order.upto(), &purges);
         let applied = applied.map_err(|it| Refused(StatusCode::INSUFFICIENT_STORAGE, it.to_string()))?;
+        if let Some(flights) = &self.flights {
+            flights.overtake(purges.iter().zip(&applied.points).map(|(purge, point)| (purge.scope, *point)));
+        }
         // From here on the fence holds; what follows gives the memory back and looks what was there.
         if let Some(began) = applied.log_began {
             tracing::info!(log = %order.log(), "another log: everything held is forgotten");
@@ -80,6 +86,17 @@ impl Orders for EdgeOrders {
         block_in_place(|| self.replace(&table))
     }
 
+    async fn landed(&self, request: LandedRequest) -> Result<LandedResponse, Refused> {
+        let Some(flights) = &self.flights else {
+            return Err(Refused(StatusCode::NOT_FOUND, "this edge is no origin hop: set hop = true".to_owned()));
+        };
+        let line = self.fence.line_of(&request.log);
+        let line = line.ok_or_else(|| Refused(StatusCode::CONFLICT, "this edge follows another log".to_owned()))?;
+        let [known, upto] = [request.known, request.upto].map(|it| line.point(it.seq()));
+        let landed = tokio::time::timeout(LANDED_WITHIN, flights.landed(known, upto)).await;
+        Ok(LandedResponse { landed: wire(line.seq(landed.unwrap_or(known)))? })
+    }
+
     async fn status(&self) -> Result<StatusResponse, Refused> {
         let status = self.fence.status();
         Ok(StatusResponse {
@@ -100,6 +117,9 @@ impl EdgeOrders {
         self.routes.serve(table).map_err(|it| Refused(StatusCode::CONFLICT, it.to_string()))?;
         let changed = self.rules.replace(table.rules());
         if changed > 0 {
+            if let Some(flights) = &self.flights {
+                flights.rekeyed();
+            }
             tracing::info!(domains = changed, "key rules were changed: what was held of these domains is used no more");
         }
         let generation = table.generation();

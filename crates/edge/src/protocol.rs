@@ -3,7 +3,8 @@
 //! What this is: the types on the wire, their bounds, and their conversions from and to the nouns
 //! of `catharsis-core`. `POST /v1/invalidations` takes an [`InvalidationsRequest`] and answers an
 //! [`InvalidationsResponse`] once the marks are set; `PUT /v1/domains` takes a [`DomainTable`] and
-//! answers a [`DomainsResponse`] once requests are routed by it; `GET /v1/status` answers a
+//! answers a [`DomainsResponse`] once requests are routed by it; `POST /v1/landed` asks an origin hop what is on its
+//! way to caches ([`LandedRequest`]); `GET /v1/status` answers a
 //! [`StatusResponse`]. A refused request is answered with 4xx and an [`ErrorResponse`].
 //!
 //! What this is not: a transport. There is no HTTP here.
@@ -13,6 +14,7 @@
 //! meaning gets a new version in the path.
 
 mod domains;
+mod landed;
 mod local;
 mod names;
 mod rules;
@@ -27,6 +29,7 @@ pub use domains::{
     DOMAINS_BODY_BYTES_MAX, DOMAINS_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ORIGINS_MAX, OriginAddress,
     OriginScheme, OriginServer, ServedDomain, ServedName, Serving, WEIGHT_MAX,
 };
+pub use landed::{LANDED_BODY_BYTES_MAX, LANDED_PATH, LANDED_WITHIN, LandedRequest, LandedResponse};
 pub use local::{LocalAddress, LocalOrigins};
 pub use names::{KeyHost, KeyPath, LogId, WireReason, WireSeq};
 pub use rules::{DomainRules, WireRules, WireScheme};

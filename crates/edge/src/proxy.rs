@@ -9,6 +9,7 @@
 //! one that stands for it in its domain's configuration), the target byte for byte, and nothing else
 //! that a client may choose (no body, no upgrade).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,6 +27,7 @@ use pingora_proxy::{ProxyHttp, Session};
 
 use crate::config::EdgeConfig;
 use crate::fence::RequestUrl;
+use crate::flights::{Departure, FlightId, Flights};
 use crate::freshness::{self, Rules};
 use crate::key::Hasher;
 use crate::lock::FencedLock;
@@ -48,6 +50,7 @@ pub(crate) struct EdgeProxy {
     lock: &'static FencedLock,
     keys: Keys,
     routes: Arc<Routes>,
+    flights: Option<Arc<Flights>>,
     rules: Rules,
     connect_timeout: Duration,
     read_timeout: Duration,
@@ -65,6 +68,8 @@ pub(crate) struct Keys {
 pub(crate) struct RequestContext {
     url: Option<Arc<RequestUrl>>,
     site: Option<Arc<Site>>,
+    /// At an origin hop.
+    flight: Option<FlightId>,
     /// Since the fetch began.
     attempts: Option<Attempts>,
     fetch_began: Option<Instant>,
@@ -83,11 +88,17 @@ impl EdgeProxy {
             lock,
             keys,
             routes,
+            flights: None,
             rules: Rules { default_ttl: config.default_ttl, object_bytes_max: config.object_bytes_max },
             connect_timeout: config.connect_timeout,
             read_timeout: config.read_timeout,
             fetch_timeout: config.fetch_timeout,
         }
+    }
+
+    /// The same for an origin hop.
+    pub(crate) fn with_flights(self, flights: Option<Arc<Flights>>) -> Self {
+        Self { flights, ..self }
     }
 }
 
@@ -181,7 +192,12 @@ fn is_cache_method(method: &Method) -> bool {
 }
 
 impl EdgeProxy {
-    fn admit(&self, request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
+    fn admit(
+        &self,
+        request: &RequestHeader,
+        peer: Option<SocketAddr>,
+        ctx: &mut RequestContext,
+    ) -> Result<(), Rejection> {
         if is_cache_method(&request.method) {
             return Err(Rejection::Method);
         }
@@ -191,11 +207,25 @@ impl EdgeProxy {
             Some(Entry::Offline) => return Err(Rejection::Offline),
             None => return Err(Rejection::Unrouted),
         }
-        if is_cacheable(request) {
+        let url = || {
             let Keys { rules, hasher } = &self.keys;
-            ctx.url = Some(Arc::new(rules.request(hasher, &host, scheme_of(request), request.raw_path())));
+            Arc::new(rules.request(hasher, &host, scheme_of(request), request.raw_path()))
+        };
+        if is_cacheable(request) {
+            ctx.url = Some(url());
+        }
+        // Whatever a cache may keep, even if this edge does not.
+        if let (Some(flights), Some(peer)) = (&self.flights, peer)
+            && (request.method == Method::GET || request.method == Method::HEAD)
+        {
+            ctx.flight = flights.asked(peer, ctx.url.as_ref().unwrap_or(&url()));
         }
         Ok(())
+    }
+
+    /// The connection that a request came over; `None` for one that the proxy itself makes in the background.
+    fn peer(session: &Session) -> Option<SocketAddr> {
+        if session.is_subrequest() { None } else { session.client_addr()?.as_inet().copied() }
     }
 }
 
@@ -208,7 +238,11 @@ impl ProxyHttp for EdgeProxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        let Err(why) = self.admit(session.req_header(), ctx) else {
+        let peer = Self::peer(session);
+        if let (Some(flights), Some(peer)) = (&self.flights, peer) {
+            flights.landed_by_the_next(peer);
+        }
+        let Err(why) = self.admit(session.req_header(), peer, ctx) else {
             return Ok(false);
         };
         // A body that was not read would be taken for the next request.
@@ -326,12 +360,24 @@ impl ProxyHttp for EdgeProxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        _ctx: &mut RequestContext,
+        ctx: &mut RequestContext,
     ) -> Result<()> {
+        if let (Some(flights), Some(flight)) = (&self.flights, ctx.flight)
+            && !response.status.is_informational()
+            && flights.departs(flight) == Departure::Overtaken
+        {
+            make_uncacheable(response)?;
+        }
         let (status, x_cache) = cache_status(session);
         response.append_header("cache-status", status)?;
         response.insert_header(X_CACHE, x_cache)?;
         Ok(())
+    }
+
+    async fn logging(&self, _session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
+        if let (Some(flights), Some(flight)) = (&self.flights, ctx.flight) {
+            flights.sent(flight);
+        }
     }
 
     fn should_serve_stale(&self, _session: &mut Session, _ctx: &mut RequestContext, error: Option<&Error>) -> bool {
@@ -339,6 +385,15 @@ impl ProxyHttp for EdgeProxy {
         // allows either is decided by the copy's own windows (RFC 5861).
         error.is_none_or(|it| it.esource() == &ErrorSource::Upstream)
     }
+}
+
+/// Takes away whatever lets a cache keep a response (RFC 9111 section 5.2.2.5), by the words of each kind of cache:
+/// nginx goes by `X-Accel-Expires` first, others by `Surrogate-Control` or `CDN-Cache-Control` (RFC 9213).
+fn make_uncacheable(response: &mut ResponseHeader) -> Result<()> {
+    for name in ["x-accel-expires", "surrogate-control", "cdn-cache-control", "expires", "age"] {
+        response.remove_header(name);
+    }
+    response.insert_header(CACHE_CONTROL, "private, no-cache, no-store, max-age=0, must-revalidate")
 }
 
 /// The name that an origin must prove to have: that in the `Host` which it gets.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use catharsis_adapters::clock::SystemClock;
-use catharsis_adapters::purger::edge::EdgePurger;
+use catharsis_adapters::purger::edge::{EdgeHop, EdgePurger};
 use catharsis_adapters::purger::nginx::NginxPurger;
 use catharsis_adapters::purger::squid::SquidPurger;
 use catharsis_adapters::purger::trafficserver::TrafficServerPurger;
@@ -29,7 +29,7 @@ use catharsis_core::area::Area;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::keys::RulesOf;
-use catharsis_core::ports::{Clock, Log, Purger, Store};
+use catharsis_core::ports::{Clock, Hop, Log, Purger, Store};
 use catharsis_core::push::ports::PushStore;
 use catharsis_core::push::service::PushService;
 use catharsis_core::receipt::{Reason, Unreachable};
@@ -269,14 +269,26 @@ async fn open_registry(
 /// How a node is told of purges and, if it serves domains by the API's word, of those.
 pub(crate) type Told = (Arc<dyn Purger>, Option<Arc<dyn DomainSink>>);
 
+/// How the origin hop of a node is asked, when its fence rests on one.
+pub(crate) fn hop(placed: &Placed, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Option<Arc<dyn Hop>>> {
+    let Some(reach) = &placed.hop else { return Ok(None) };
+    let token = reach.token.as_ref().map(crate::config::Secret::expose);
+    let purger = EdgePurger::new(NodeAddress::from(reach.address), limits(relay), engine.store.log_id(), token);
+    let purger = purger.with_context(|| format!("[[node]] {}: its shield", placed.node.id))?;
+    Ok(Some(Arc::new(EdgeHop::new(purger))))
+}
+
+const fn limits(relay: &RelaySection) -> HttpLimits {
+    HttpLimits { connect: relay.connect_timeout.0, answer: relay.answer_timeout.0, batch: relay.batch_timeout.0 }
+}
+
 /// How a node is told. A new kind of cache is one arm here.
 pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Told> {
     let log_id = engine.store.log_id();
     let registry = Arc::clone(&engine.registry);
     let rules: Arc<dyn RulesOf> = Arc::new(move |host: &HostName| registry.snapshot().directory.keys(host));
     let address = NodeAddress::from(reach.address);
-    let limits =
-        HttpLimits { connect: relay.connect_timeout.0, answer: relay.answer_timeout.0, batch: relay.batch_timeout.0 };
+    let limits = limits(relay);
     let control = |address: NodeAddress| {
         let token = reach.token.as_ref().map(crate::config::Secret::expose);
         EdgePurger::new(address, limits, log_id, token).with_context(|| format!("[[node]] {}", node.id))

@@ -15,7 +15,7 @@ pub(crate) fn start(section: &EdgeSection, token: Option<&Secret>) -> anyhow::Re
 
     use anyhow::Context;
     use catharsis_core::domain::DomainName;
-    use catharsis_edge::config::{HostPattern, Route, Upstream};
+    use catharsis_edge::config::{Below, HostPattern, Route, Upstream};
 
     let mut routes = Vec::new();
     for route in &section.routes {
@@ -30,6 +30,7 @@ pub(crate) fn start(section: &EdgeSection, token: Option<&Secret>) -> anyhow::Re
     }
     let mut config = catharsis_edge::EdgeConfig::new(&section.name, section.listen, section.control, routes);
     config.control_token = token.map(|secret| catharsis_edge::config::Secret::new(secret.expose()));
+    config.below = if section.hop { Below::Caches } else { Below::Clients };
     config.memory_bytes = section.memory.0;
     config.object_bytes_max = section.object_max.as_usize();
     config.marks_max = NonZeroUsize::new(section.marks_max).unwrap_or(NonZeroUsize::MIN);

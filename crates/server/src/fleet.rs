@@ -15,6 +15,7 @@ use std::time::Duration;
 use catharsis_adapters::probe::HttpProber;
 use catharsis_adapters::purger::NodeAddress;
 use catharsis_core::error::StoreError;
+use catharsis_core::ports::Hop;
 use catharsis_core::push::worker::{PushWorker, Pusher};
 use catharsis_core::relay::Worker;
 use catharsis_core::returning::come_back;
@@ -24,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::assemble::{Engine, Told, purger};
+use crate::assemble::{Engine, Told, hop, purger};
 use crate::config::{PushSection, RelaySection};
 use crate::domains::Publisher;
 use crate::pushes;
@@ -88,6 +89,9 @@ impl Stoppable {
         }
     }
 }
+
+/// How a node is told, and how its origin hop is asked.
+type Manned = (Told, Option<Arc<dyn Hop>>);
 
 impl Fleet {
     /// Starts a crew for each node.
@@ -164,8 +168,9 @@ impl Fleet {
         self.end_crews(&all).await;
     }
 
-    fn told(&self, placed: &Placed) -> anyhow::Result<Told> {
-        purger(&placed.node, &placed.reach, &self.sections.relay, &self.engine)
+    fn told(&self, placed: &Placed) -> anyhow::Result<Manned> {
+        let told = purger(&placed.node, &placed.reach, &self.sections.relay, &self.engine)?;
+        Ok((told, hop(placed, &self.sections.relay, &self.engine)?))
     }
 
     /// Ends these crews, and in all others whoever brings a node back.
@@ -221,12 +226,15 @@ impl Fleet {
     }
 
     /// Starts the workers of a node that has none.
-    fn man(&mut self, placed: Placed, (purger, sink): Told) {
+    fn man(&mut self, placed: Placed, ((purger, sink), hop): Manned) {
         let mut crew = Stoppable::below(&self.stop);
         let (node, stop) = (&placed.node, &crew.stop);
         let mut worker = Worker::new(self.engine.relay.clone(), Arc::clone(node), purger, stop.clone());
         if let (Some(host), Some(traffic)) = (&self.sections.probe_host, placed.reach.traffic) {
             worker = worker.with_prober(Arc::new(HttpProber::new(NodeAddress::from(traffic), host.clone())));
+        }
+        if let Some(hop) = hop {
+            worker = worker.with_hop(hop);
         }
         crew.workers.spawn(worker.run());
         let fetcher = pushes::fetcher(&self.sections.push, placed.reach.traffic);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use catharsis_core::topology::{Node, NodeId, Rotation};
+use catharsis_core::topology::{Fence, Node, NodeId, Rotation};
 use sha2::{Digest, Sha256};
 use tracing::{error, info};
 
@@ -21,6 +21,8 @@ use crate::config::{Checked, CheckedNode, Config, ConfigError};
 pub(crate) struct Placed {
     pub(crate) node: Arc<Node>,
     pub(crate) reach: CheckedNode,
+    /// How its origin hop is reached, when its fence rests on one.
+    pub(crate) hop: Option<CheckedNode>,
 }
 
 impl Placed {
@@ -28,7 +30,9 @@ impl Placed {
     pub(crate) fn all(checked: &Checked) -> Vec<Self> {
         let reach = |node: &Arc<Node>| {
             let reach = checked.nodes.get(&node.id)?.clone();
-            Some(Self { node: Arc::clone(node), reach })
+            let hop = node.shield.as_ref().filter(|_| node.fence == Fence::Hop);
+            let hop = hop.and_then(|hop| checked.nodes.get(hop)).cloned();
+            Some(Self { node: Arc::clone(node), reach, hop })
         };
         checked.topology.nodes().iter().filter_map(reach).collect()
     }
@@ -151,6 +155,7 @@ fn changed(old: &Placed, new: &Placed, is_shield_another: bool) -> Option<Kind> 
         ("shield", was.shield != is.shield),
         ("its shield is another cache", is_shield_another),
         ("fence", was.fence != is.fence),
+        ("how its origin hop is reached", old.hop != new.hop),
     ];
     let others = [("join", was.join != is.join), ("rotation", was.rotation != is.rotation)];
     let workers = if of_workers.iter().any(|(_, differs)| *differs) { Workers::New } else { Workers::Kept };

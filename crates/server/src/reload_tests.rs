@@ -9,6 +9,7 @@ fn placed(node: Node) -> Placed {
     Placed {
         node: Arc::new(node),
         reach: CheckedNode { address, traffic: None, token: None, agent: None, htcp: None, management: None },
+        hop: None,
     }
 }
 

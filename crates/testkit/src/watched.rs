@@ -30,7 +30,7 @@ use catharsis_core::record::{Change, Records};
 use catharsis_core::status::StatusView;
 use catharsis_core::target::Target;
 use catharsis_core::task::{AccountId, TaskId};
-use catharsis_core::topology::{Node, NodeId};
+use catharsis_core::topology::{Node, NodeId, Schedule};
 use tokio::time::Instant;
 
 use crate::fake_cache::FakeCache;
@@ -244,7 +244,11 @@ impl WatchedStore {
                 .map(|it| it.at)
                 .filter(|at| *at >= accepted)
                 .collect();
-            let fence = node.fence.passes().last().copied().unwrap_or_default();
+            let fence = match node.fence.schedule() {
+                Schedule::Timed(passes) => passes.last().copied().unwrap_or_default(),
+                // Behind a hop time alone says nothing.
+                Schedule::Landed => Duration::ZERO,
+            };
             if !fenced(&times, fence) {
                 self.shared.breaks(format!(
                     "{} reports {} as {outcome:?}, but forgot it at {times:?}, accepted {accepted:?}",

@@ -8,6 +8,8 @@
 //!
 //! Invariant: an answer that does not speak of each invalidation sent is no answer.
 
+mod hop;
+
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -33,6 +35,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::{HttpLimits, NodeAddress};
+pub use hop::EdgeHop;
 
 /// Invalidations of one request. The relay sends no more at once anyway (`RELAY_BATCH`).
 const REQUEST_MAX: usize = 512;

@@ -10,6 +10,7 @@ use super::{RelayEvent, Stopped, Worker};
 use crate::invalidation::Seq;
 use crate::proof::{Proof, prove};
 use crate::receipt::{Outcome, Unreachable};
+use crate::topology::Schedule;
 
 impl Worker {
     /// Lets the node prove that it purges, until it does or it turns out that it cannot be tried.
@@ -42,10 +43,19 @@ impl Worker {
     /// on the fence's own schedule: a fetch under way could bring an old copy back here as well.
     pub(super) async fn join(&self, cursor: Seq) -> Result<(), Stopped> {
         self.shield_has_joined(cursor).await?;
-        let start = self.relay.clock.tick();
-        for pass in self.node.fence.passes() {
-            self.sleep_until(start.after(pass)).await?;
-            self.forget_everything(cursor).await?;
+        match self.node.fence.schedule() {
+            Schedule::Timed(passes) => {
+                let start = self.relay.clock.tick();
+                for pass in passes {
+                    self.sleep_until(start.after(pass)).await?;
+                    self.forget_everything(cursor).await?;
+                }
+            }
+            Schedule::Landed => {
+                self.forget_everything(cursor).await?;
+                self.all_landed(cursor).await?;
+                self.forget_everything(cursor).await?;
+            }
         }
         let mut attempt = 0;
         while let Err(error) = self.relay.store.joined(&self.node.id, self.node.area, cursor).await {

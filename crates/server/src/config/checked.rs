@@ -390,7 +390,7 @@ fn fence(section: &NodeSection) -> Result<Fence, String> {
     if let Some(what) = exact {
         return match &section.fence {
             None | Some(FenceSection::Exact) => Ok(Fence::Exact),
-            Some(FenceSection::Bounded { .. } | FenceSection::None) => {
+            Some(FenceSection::Bounded { .. } | FenceSection::Hop | FenceSection::None) => {
                 Err(format!("{what} is always exact: leave `fence` out"))
             }
         };
@@ -398,6 +398,7 @@ fn fence(section: &NodeSection) -> Result<Fence, String> {
     match &section.fence {
         None => bounded(&FenceSection::bounded()),
         Some(bounds @ FenceSection::Bounded { .. }) => bounded(bounds),
+        Some(FenceSection::Hop) => Ok(Fence::Hop),
         Some(FenceSection::None) => Ok(Fence::None),
         Some(FenceSection::Exact) => Err("this kind of cache has no exact fence: use `kind = \"bounded\"`".to_owned()),
     }

@@ -147,6 +147,9 @@ pub enum FenceSection {
         /// Repeats before that; default 2 s and 10 s, as far as they lie before `fetch_max`.
         repeats: Option<Vec<Span>>,
     },
+    /// All its fetches pass through its `shield`, a built-in edge with `hop = true`: the purge is repeated once
+    /// what it overtook has landed.
+    Hop,
     /// One purge; a fetch under way may bring the old copy back.
     None,
 }
@@ -202,6 +205,10 @@ pub struct EdgeSection {
     /// when its name is looked up, too. Where routes lead is not asked.
     #[serde(default)]
     pub local_origins: LocalOrigins,
+    /// Whether caches of other kinds fetch through it, whose `fence` is `hop`: it then knows what is on its way to
+    /// them, for a second file descriptor a connection. Default false.
+    #[serde(default)]
+    pub hop: bool,
     /// Where requests go, by host, beside the domains of the API; may be absent.
     #[serde(default, rename = "route")]
     pub routes: Vec<RouteSection>,
@@ -244,6 +251,7 @@ impl EdgeSection {
             fetch_timeout: Self::fetch_timeout(),
             default_ttl: None,
             local_origins: LocalOrigins::Refuse,
+            hop: false,
             routes: vec![RouteSection { host: "*".to_owned(), upstream }],
         }
     }

@@ -64,6 +64,27 @@ async fn edge() -> (Stage, Server) {
     (Stage { origin, client, traffic, _server: server, _cache: None }, edge)
 }
 
+/// The lines of a cache behind an origin hop.
+const HOP: &str = "fence = { kind = \"hop\" }\nshield = \"hop\"";
+
+/// A cache that fetches through an origin hop, a process of its own, and the server that drives both.
+async fn behind_a_hop(kind: &str, more: &str) -> (Stage, Server) {
+    let origin = Origin::start().await;
+    let (traffic, control) = (free_address(), free_address());
+    // The first keys of the section: the route is a section of its own.
+    let hop = Setup::edge_only(traffic, control, origin.address()).edge_line("hop = true").start();
+    let cache = match kind {
+        "varnish" => RealCache::varnish(traffic, Relay::Allowed).await,
+        _ => RealCache::nginx(traffic, Relay::Allowed).await,
+    };
+    let server = Setup::new()
+        .node("hop", "mainland", "edge", control, "tier = \"shield\"")
+        .node("one", "mainland", kind, cache.purge, &format!("{HOP}\n{more}"))
+        .start();
+    let client = server.client();
+    (Stage { origin, client, traffic: cache.traffic, _server: server, _cache: Some(cache) }, hop)
+}
+
 /// Purges a page while its old version is being fetched, and returns the bodies seen after `done`.
 async fn purge_across_a_fetch(stage: &Stage, order: Order, path: &'static str) -> Vec<String> {
     let Stage { origin, client, traffic, .. } = stage;
@@ -82,7 +103,7 @@ async fn purge_across_a_fetch(stage: &Stage, order: Order, path: &'static str) -
     let first = old.await.expect("the old client gets its answer");
     assert_eq!(first.body, "v1", "it asked before the purge");
     let receipts = client.await_status(&task, TaskStatus::Done).await;
-    assert_eq!(receipts.nodes.len(), 1);
+    assert!(receipts.nodes.iter().all(|node| node.pending == 0), "{receipts:?}");
     let mut seen = Vec::new();
     for _ in 0..5 {
         seen.push(get(traffic, HOST, path, &[]).await.body);
@@ -111,6 +132,60 @@ async fn whole_nginx_serves_no_old_content_after_done() {
 async fn whole_edge_serves_no_old_content_after_done() {
     let (stage, _edge) = edge().await;
     never_old_content(&stage).await;
+}
+
+#[tokio::test]
+async fn whole_varnish_behind_a_hop_serves_no_old_content_after_done() {
+    let (stage, _hop) = behind_a_hop("varnish", "").await;
+    never_old_content(&stage).await;
+}
+
+#[tokio::test]
+async fn whole_nginx_behind_a_hop_serves_no_old_content_after_done() {
+    let (stage, _hop) = behind_a_hop("nginx", "join = \"empty\"").await;
+    never_old_content(&stage).await;
+}
+
+/// What the hop had not begun to send is kept by nobody, so nobody waits for it.
+#[tokio::test]
+async fn whole_cache_behind_a_hop_is_done_while_the_old_fetch_is_held() {
+    for (kind, more) in [("varnish", ""), ("nginx", "join = \"empty\"")] {
+        let (stage, _hop) = behind_a_hop(kind, more).await;
+        let path = "/held";
+        stage.origin.hold(path);
+        let traffic = stage.traffic;
+        let old = tokio::spawn(async move { get(traffic, HOST, path, &[]).await });
+        stage.origin.requested(path, 1).await;
+        let task = stage.client.purge(&[&format!("http://{HOST}{path}")]).await;
+        let receipts = stage.client.await_status(&task, TaskStatus::Done).await;
+        let one = receipts.nodes.iter().find(|node| node.node == "one").expect("a receipt of the cache");
+        assert_eq!(one.fence, "hop", "{kind}");
+
+        stage.origin.set_version(path, 2);
+        stage.origin.release(path);
+        assert_eq!(old.await.expect("the old client gets its answer").body, "v1", "{kind}");
+        for _ in 0..3 {
+            assert_eq!(get(traffic, HOST, path, &[]).await.body, "v2", "{kind}");
+        }
+    }
+}
+
+/// A node that names an edge that is no hop waits, and says what to change.
+#[tokio::test]
+async fn whole_cache_behind_an_edge_that_is_no_hop_is_not_done_and_says_why() {
+    let origin = Origin::start().await;
+    let (traffic, control) = (free_address(), free_address());
+    let edge = Setup::edge_only(traffic, control, origin.address());
+    let _edge = edge.start();
+    let cache = RealCache::varnish(traffic, Relay::Allowed).await;
+    let server = Setup::new()
+        .node("hop", "mainland", "edge", control, "tier = \"shield\"")
+        .node("one", "mainland", "varnish", cache.purge, HOP)
+        .start();
+    let client = server.client();
+    let task = client.purge(&[&format!("http://{HOST}/x")]).await;
+    let trouble = client.await_trouble(&task, "one").await;
+    assert!(trouble.contains("hop = true"), "{trouble}");
 }
 
 #[tokio::test]

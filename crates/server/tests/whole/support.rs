@@ -60,6 +60,12 @@ impl Setup {
         Self { folder, text }
     }
 
+    /// The same with a further key of its only `[[edge]]`.
+    pub(crate) fn edge_line(mut self, line: &str) -> Self {
+        self.text = self.text.replace("name = \"edge\"\n", &format!("name = \"edge\"\n{line}\n"));
+        self
+    }
+
     /// No API: one built-in edge that serves only the domains that it is told, from origins of this machine too.
     pub(crate) fn edge_for_domains(traffic: SocketAddr, control: SocketAddr) -> Self {
         let folder = std::sync::Arc::new(tempfile::tempdir().expect("a temporary folder"));
@@ -366,6 +372,20 @@ impl Client {
     pub(crate) async fn receipts(&self, task_id: &str) -> DescribePurgeReceiptsResponse {
         let request = DescribePurgeReceiptsRequest { task_id: task_id.into() };
         self.call("DescribePurgeReceipts", &request).await.expect("the task is known")
+    }
+
+    /// Waits until a node of a task cannot be told, and returns why.
+    pub(crate) async fn await_trouble(&self, task_id: &str, node: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let receipts = self.receipts(task_id).await;
+            assert_ne!(receipts.status, TaskStatus::Done, "{receipts:#?}");
+            if let Some(trouble) = receipts.nodes.into_iter().find(|it| it.node == node).and_then(|it| it.trouble) {
+                return trouble;
+            }
+            assert!(Instant::now() < deadline, "{node} has no trouble");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until a task has a status.

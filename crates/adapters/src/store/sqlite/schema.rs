@@ -335,6 +335,7 @@ pub(super) const fn fence_code(fence: FenceStrength) -> i64 {
         FenceStrength::Exact => 0,
         FenceStrength::Bounded => 1,
         FenceStrength::None => 2,
+        FenceStrength::Hop => 3,
     }
 }
 
@@ -343,6 +344,7 @@ pub(super) fn fence_of(code: i64) -> Result<FenceStrength, StoreError> {
         0 => Ok(FenceStrength::Exact),
         1 => Ok(FenceStrength::Bounded),
         2 => Ok(FenceStrength::None),
+        3 => Ok(FenceStrength::Hop),
         _ => Err(damaged("the fence of a receipt")),
     }
 }
