@@ -18,7 +18,7 @@ use catharsis_core::history::{HistoryFilter, HistoryPage, HostScope};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::FAIL_AFTER;
 use catharsis_core::plan::{Caller, Purge};
-use catharsis_core::ports::{Clock, Log, Purger, Store};
+use catharsis_core::ports::{Clock, Hop, Log, Purger, Store};
 use catharsis_core::proof::Prober;
 use catharsis_core::relay::{Observer, Relay, RelayEvent, Worker};
 use catharsis_core::retry::RetryPolicy;
@@ -126,6 +126,10 @@ pub trait Wrap {
     fn store(&self, world: &World) -> Arc<dyn Store>;
     /// A node's cache as its worker sees it.
     fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger>;
+    /// What the origin hop of a node says; none has one.
+    fn hop(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
+        None
+    }
     /// How a node proves that it purges; none does.
     fn prober(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Prober>> {
         None
@@ -296,6 +300,9 @@ impl Server {
         let mut worker = Worker::new(self.relay.clone(), Arc::clone(node), wrap.purger(world, node), stop.clone());
         if let Some(prober) = wrap.prober(world, node) {
             worker = worker.with_prober(prober);
+        }
+        if let Some(hop) = wrap.hop(world, node) {
+            worker = worker.with_hop(hop);
         }
         let back = come_back(self.relay.clone(), Arc::clone(node), stop.clone());
         let workers = vec![tokio::spawn(worker.run()), tokio::spawn(back)];
