@@ -297,10 +297,10 @@ impl ProxyHttp for EdgeProxy {
         };
         let attempts = ctx.attempts.get_or_insert_with(|| site.attempts());
         let address = site.address(attempts, self.connect_timeout).await?;
-        let mut peer = match site.way {
+        let mut peer = match site.way(attempts) {
             Way::Plain => HttpPeer::new(address, false, String::new()),
             // Never empty, which would mean that nothing is verified.
-            Way::Tls => HttpPeer::new(address, true, server_name(site, session.req_header())?),
+            Way::Tls => HttpPeer::new(address, true, server_name(site.host(attempts), session.req_header())?),
         };
         peer.options.connection_timeout = Some(self.connect_timeout);
         peer.options.total_connection_timeout = Some(self.connect_timeout);
@@ -332,7 +332,9 @@ impl ProxyHttp for EdgeProxy {
         upstream: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if let Some(host) = ctx.site.as_ref().and_then(|it| it.host.as_ref()) {
+        if let (Some(site), Some(attempts)) = (&ctx.site, &ctx.attempts)
+            && let Some(host) = site.host(attempts)
+        {
             upstream.insert_header(HOST, host.as_str())?;
         }
         upstream.append_header(VIA, "1.1 catharsis-edge")?;
@@ -397,8 +399,8 @@ fn make_uncacheable(response: &mut ResponseHeader) -> Result<()> {
 }
 
 /// The name that an origin must prove to have: that in the `Host` which it gets.
-fn server_name(site: &Site, request: &RequestHeader) -> Result<String> {
-    if let Some(host) = &site.host {
+fn server_name(host: Option<&KeyHost>, request: &RequestHeader) -> Result<String> {
+    if let Some(host) = host {
         return Ok(host.name().to_owned());
     }
     let host = host_of(request);

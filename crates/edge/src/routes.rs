@@ -18,7 +18,8 @@ use arc_swap::ArcSwap;
 
 use crate::config::{HostPattern, Route, Upstream};
 use crate::protocol::{
-    DomainTable, KeyHost, LocalOrigins, LogId, OriginAddress, OriginScheme, ServedDomain, ServedName, Serving,
+    DomainTable, KeyHost, LocalOrigins, LogId, OriginAddress, OriginScheme, OriginServer, ServedDomain, ServedName,
+    Serving,
 };
 use crate::site::{Origin, Site, Way};
 
@@ -153,16 +154,20 @@ fn entry(domain: &ServedDomain, local: LocalOrigins) -> Entry {
                 OriginScheme::Http | OriginScheme::Follow => Way::Plain,
                 OriginScheme::Https => Way::Tls,
             };
-            let origins = domain.origins.iter().map(|it| {
-                let upstream = match it.address() {
-                    OriginAddress::Ip(ip) => Upstream::Address(SocketAddr::new(*ip, it.port())),
-                    OriginAddress::Host(host) => Upstream::Name(host.as_str().into(), it.port()),
-                };
-                Origin::new(upstream, it.weight(), local)
-            });
-            Entry::Online(Arc::new(Site::new(origins.collect(), domain.host_header.clone(), way)))
+            let origins = domain.origins.iter().map(|it| origin(it, local)).collect();
+            // The server's own word, about one of its nodes, which may be beside this one.
+            let shield = domain.shield.as_ref().map(|it| origin(it, LocalOrigins::Allow));
+            Entry::Online(Arc::new(Site::new(origins, domain.host_header.clone(), way).behind(shield)))
         }
     }
+}
+
+fn origin(server: &OriginServer, local: LocalOrigins) -> Origin {
+    let upstream = match server.address() {
+        OriginAddress::Ip(ip) => Upstream::Address(SocketAddr::new(*ip, server.port())),
+        OriginAddress::Host(host) => Upstream::Name(host.as_str().into(), server.port()),
+    };
+    Origin::new(upstream, server.weight(), local)
 }
 
 #[cfg(test)]
@@ -172,8 +177,6 @@ mod tests {
     use catharsis_core::target::HostName;
 
     use super::*;
-    use crate::protocol::OriginServer;
-
     fn fixed(routes: &[(HostPattern, u16)]) -> Routes {
         let at = |port: u16| Upstream::Address(SocketAddr::from(([127, 0, 0, 1], port)));
         let route = |(hosts, port): &(HostPattern, u16)| Route { hosts: hosts.clone(), upstream: at(*port) };
@@ -192,6 +195,7 @@ mod tests {
             origins: vec![OriginServer::new(address, port, 1).unwrap()],
             host_header: None,
             scheme: OriginScheme::Http,
+            shield: None,
         }
     }
 

@@ -1,7 +1,8 @@
-//! The origins of a host.
+//! The origins of a host, and the shield before them.
 //!
-//! What this is: weighted turns among them, what is remembered of each (its address, a failure of
-//! late), and the order in which one fetch tries them.
+//! What this is: weighted turns among origins, what is remembered of each (its address, a failure of
+//! late), and the order in which one fetch tries them. A shield is tried before all of them, by plain HTTP and with
+//! the client's `Host`: what it is told of the same table leads it further.
 //!
 //! What this is not: a health check. Only what requests run into is remembered, and an origin that
 //! failed is tried again when no other is left.
@@ -37,11 +38,13 @@ pub(crate) enum Way {
 /// What a host leads to.
 #[derive(Debug)]
 pub(crate) struct Site {
+    shield: Option<Origin>,
     origins: Vec<Origin>,
     /// Counts fetches, to give each origin its turns.
     turn: AtomicU32,
-    pub(crate) host: Option<KeyHost>,
-    pub(crate) way: Way,
+    /// What the origins get as `Host`, when it is not the client's.
+    host: Option<KeyHost>,
+    way: Way,
 }
 
 /// One origin, or a shield.
@@ -60,14 +63,51 @@ struct Known {
     failed: Option<Instant>,
 }
 
-/// The origins that a fetch has not tried yet, the present one first.
+/// Whom a fetch may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The shield.
+    Shield,
+    /// The origin at this place.
+    Origin(usize),
+}
+
+/// Whom a fetch has not tried yet, the present one first.
 #[derive(Debug)]
-pub(crate) struct Attempts(std::collections::VecDeque<usize>);
+pub(crate) struct Attempts(std::collections::VecDeque<Turn>);
 
 impl Site {
     /// A site; `origins` is not empty.
     pub(crate) fn new(origins: Vec<Origin>, host: Option<KeyHost>, way: Way) -> Self {
-        Self { origins, turn: AtomicU32::new(0), host, way }
+        Self { shield: None, origins, turn: AtomicU32::new(0), host, way }
+    }
+
+    /// The same behind a shield.
+    pub(crate) fn behind(self, shield: Option<Origin>) -> Self {
+        Self { shield, ..self }
+    }
+
+    fn at(&self, turn: Turn) -> Option<&Origin> {
+        match turn {
+            Turn::Shield => self.shield.as_ref(),
+            Turn::Origin(at) => self.origins.get(at),
+        }
+    }
+
+    /// How whoever the present attempt is for is spoken to.
+    pub(crate) fn way(&self, attempts: &Attempts) -> Way {
+        match attempts.0.front() {
+            Some(Turn::Shield) => Way::Plain,
+            Some(Turn::Origin(_)) | None => self.way,
+        }
+    }
+
+    /// What whoever the present attempt is for gets as `Host`; `None` for the client's.
+    pub(crate) fn host(&self, attempts: &Attempts) -> Option<&KeyHost> {
+        match attempts.0.front() {
+            Some(Turn::Shield) => None,
+            Some(Turn::Origin(_)) | None => self.host.as_ref(),
+        }
     }
 
     #[cfg(test)]
@@ -84,7 +124,13 @@ impl Site {
         if count > 1 {
             order.sort_by_key(|at| self.origins[*at].is_avoided());
         }
-        Attempts(order.into())
+        let mut order: std::collections::VecDeque<Turn> = order.into_iter().map(Turn::Origin).collect();
+        match &self.shield {
+            None => {}
+            Some(shield) if shield.is_avoided() => order.push_back(Turn::Shield),
+            Some(_) => order.push_front(Turn::Shield),
+        }
+        Attempts(order)
     }
 
     /// Of as many turns in a row as the weights add up to, each origin has as many as its weight.
@@ -106,7 +152,7 @@ impl Site {
     /// When none is left that has one.
     pub(crate) async fn address(&self, attempts: &mut Attempts, within: Duration) -> Result<SocketAddr> {
         loop {
-            let Some(origin) = attempts.0.front().and_then(|at| self.origins.get(*at)) else {
+            let Some(origin) = attempts.0.front().and_then(|turn| self.at(*turn)) else {
                 return Err(unresolved());
             };
             match origin.address(within).await {
@@ -119,7 +165,7 @@ impl Site {
 
     /// Goes on from an origin that could not be reached.
     pub(crate) fn next(&self, attempts: &mut Attempts) -> Next {
-        if let Some(origin) = attempts.0.pop_front().and_then(|at| self.origins.get(at)) {
+        if let Some(origin) = attempts.0.pop_front().and_then(|turn| self.at(turn)) {
             origin.known().failed = Some(Instant::now());
         }
         if attempts.0.is_empty() { Next::None } else { Next::Another }
@@ -199,12 +245,34 @@ mod tests {
         Site::new(weights.iter().zip(1..).map(origin).collect(), None, Way::Plain)
     }
 
+    fn places(attempts: &Attempts) -> Vec<usize> {
+        let place = |turn: &Turn| match turn {
+            Turn::Shield => usize::MAX,
+            Turn::Origin(at) => *at,
+        };
+        attempts.0.iter().map(place).collect()
+    }
+
+    #[test]
+    fn shield_is_tried_first_and_when_it_failed_lately_last_by_its_own_way() {
+        let shield = Origin::new(Upstream::Address(SocketAddr::from(([127, 0, 0, 1], 9))), 1, LocalOrigins::Allow);
+        let host = KeyHost::parse("origin.test").expect("a host");
+        let site = Site { way: Way::Tls, host: Some(host), ..site(&[1, 1]) }.behind(Some(shield));
+        let mut attempts = site.attempts();
+        assert_eq!(places(&attempts), [usize::MAX, 0, 1]);
+        assert_eq!((site.way(&attempts), site.host(&attempts)), (Way::Plain, None));
+        assert_eq!(site.next(&mut attempts), Next::Another);
+        assert_eq!((site.way(&attempts), site.host(&attempts).is_some()), (Way::Tls, true));
+        assert_eq!(places(&site.attempts()), [1, 0, usize::MAX]);
+    }
+
     #[test]
     fn each_origin_has_turns_by_its_weight() {
         let site = site(&[3, 1, 2]);
         let mut turns = [0; 3];
         for _ in 0..60 {
-            turns[site.attempts().0[0]] += 1;
+            let Turn::Origin(first) = site.attempts().0[0] else { panic!("there is no shield") };
+            turns[first] += 1;
         }
         assert_eq!(turns, [30, 10, 20]);
     }
@@ -213,14 +281,14 @@ mod tests {
     fn fetch_tries_each_origin_once_and_those_that_failed_lately_last() {
         let site = site(&[1, 1, 1]);
         let mut attempts = site.attempts();
-        assert_eq!(attempts.0, [0, 1, 2]);
+        assert_eq!(places(&attempts), [0, 1, 2]);
         assert_eq!(site.next(&mut attempts), Next::Another);
-        assert_eq!(attempts.0, [1, 2]);
-        assert_eq!(site.attempts().0, [1, 2, 0]);
-        assert_eq!(site.attempts().0, [2, 1, 0]);
-        assert_eq!(site.attempts().0, [1, 2, 0], "whose turn it was failed");
+        assert_eq!(places(&attempts), [1, 2]);
+        assert_eq!(places(&site.attempts()), [1, 2, 0]);
+        assert_eq!(places(&site.attempts()), [2, 1, 0]);
+        assert_eq!(places(&site.attempts()), [1, 2, 0], "whose turn it was failed");
         assert_eq!(site.next(&mut attempts), Next::Another);
         assert_eq!(site.next(&mut attempts), Next::None);
-        assert_eq!(site.attempts().0, [1, 2, 0], "all failed, so all are tried");
+        assert_eq!(places(&site.attempts()), [1, 2, 0], "all failed, so all are tried");
     }
 }

@@ -8,13 +8,17 @@
 //! does not answer holds nobody up: it serves nothing of what it was not told.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use catharsis_core::area::Area;
+use catharsis_core::board::Board;
 use catharsis_core::domain::DomainStatus;
+use catharsis_core::duty::Duty;
 use catharsis_core::keys::KeyRules;
+use catharsis_core::ports::Membership;
 use catharsis_core::receipt::Unreachable;
 use catharsis_core::topology::{Node, NodeId, NodeKind};
 use catharsis_edge::protocol::{
@@ -34,6 +38,9 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long after a failure an edge is told again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// The weight of a server that has no other beside it.
+const WEIGHT_OF_ALL: u8 = 1;
 
 /// One edge, as this worker speaks to it.
 #[async_trait]
@@ -121,10 +128,37 @@ fn is_told(placed: &Placed) -> bool {
     }
 }
 
+/// The shield that a built-in edge may fetch its domains through: a built-in edge too, which is told the same table.
+#[derive(Clone, Debug)]
+pub struct Above {
+    /// Its name.
+    pub shield: NodeId,
+    /// Where its clients connect.
+    pub traffic: SocketAddr,
+    /// Where it stands.
+    pub board: Arc<Board>,
+}
+
+impl Above {
+    /// The address, while an edge may fetch through it: it is in rotation, its content is known, and it is not behind
+    /// the edge. From one that is behind, the edge would fetch what it has settled itself and keep it. Once it goes
+    /// through the shield it cannot overtake it any more: the relay holds it back.
+    fn through(&self, edge: &NodeId) -> Option<SocketAddr> {
+        let [shield, edge] = [&self.shield, edge].map(|id| self.board.standing(id));
+        let (shield, edge) = (shield?, edge?);
+        let may = shield.membership == Membership::Member
+            && shield.duty == Duty::Counts
+            && shield.settled >= edge.applied.max(edge.settled);
+        may.then_some(self.traffic)
+    }
+}
+
 /// The worker of one edge.
 pub struct Publisher {
     /// Which edge.
     pub node: Arc<Node>,
+    /// What it may fetch through; `None` when it goes to origins.
+    pub above: Option<Above>,
     /// How it is told.
     pub sink: Arc<dyn DomainSink>,
     /// What it is told.
@@ -142,20 +176,20 @@ impl std::fmt::Debug for Publisher {
 /// The table of the edge, and what it was told of it.
 #[derive(Default)]
 struct Told {
-    /// The registry's generation that was looked at last: no other can change the table.
-    seen: Option<u64>,
+    /// The registry's generation and the shield that were looked at last: nothing else can change the table.
+    seen: Option<(u64, Option<SocketAddr>)>,
     contents: Contents,
     /// The generation by which the edge has this table; `None` until it was told.
     held: Option<u64>,
 }
 
 impl Told {
-    fn look_at(&mut self, snapshot: &Snapshot, area: Area) {
-        if self.seen == Some(snapshot.generation) {
+    fn look_at(&mut self, snapshot: &Snapshot, area: Area, through: Option<SocketAddr>) {
+        if self.seen == Some((snapshot.generation, through)) {
             return;
         }
-        self.seen = Some(snapshot.generation);
-        let contents = table(snapshot, area);
+        self.seen = Some((snapshot.generation, through));
+        let contents = table(snapshot, area, through);
         if self.contents != contents {
             (self.contents, self.held) = (contents, None);
         }
@@ -188,7 +222,8 @@ impl Publisher {
 
     async fn turn(&self, told: &mut Told) -> Result<(), Unreachable> {
         let snapshot = self.registry.snapshot();
-        told.look_at(&snapshot, self.node.area);
+        let through = self.above.as_ref().and_then(|above| above.through(&self.node.id));
+        told.look_at(&snapshot, self.node.area, through);
         let has = match told.held {
             // A table of its own that is still there need not be sent again.
             Some(held) => self.sink.generation().await? == Some(held),
@@ -217,8 +252,8 @@ impl Publisher {
 }
 
 /// What an edge of an area serves: domains with an origin of their own, and a refusal for each that is
-/// stopped, even if the edge's own file routes it.
-fn table(snapshot: &Snapshot, area: Area) -> Contents {
+/// stopped, even if the edge's own file routes it; through a shield, if there is one for it.
+fn table(snapshot: &Snapshot, area: Area, through: Option<SocketAddr>) -> Contents {
     let there = || snapshot.domains.values().filter(|entry| entry.areas.contains(area));
     let rules = |entry: &DomainEntry| DomainRules {
         name: entry.name.clone().into(),
@@ -226,12 +261,14 @@ fn table(snapshot: &Snapshot, area: Area) -> Contents {
     };
     let is_ruled = there().any(|entry| *entry.keys != KeyRules::default());
     Contents {
-        domains: there().filter_map(served).collect(),
+        domains: there().filter_map(|entry| served(entry, through)).collect(),
         rules: if is_ruled { there().map(rules).collect() } else { Vec::new() },
     }
 }
 
-fn served(entry: &DomainEntry) -> Option<ServedDomain> {
+fn served(entry: &DomainEntry, through: Option<SocketAddr>) -> Option<ServedDomain> {
+    let through =
+        through.and_then(|shield| OriginServer::new(OriginAddress::Ip(shield.ip()), shield.port(), WEIGHT_OF_ALL).ok());
     let name = ServedName::from(entry.name.clone());
     let state = match entry.status {
         DomainStatus::Online | DomainStatus::Processing | DomainStatus::Locked => Serving::Online,
@@ -239,15 +276,21 @@ fn served(entry: &DomainEntry) -> Option<ServedDomain> {
     };
     match (state, &entry.record.origin) {
         (Serving::Online, None) => None,
-        (Serving::Offline, None) => {
-            Some(ServedDomain { name, state, origins: Vec::new(), host_header: None, scheme: OriginScheme::Http })
-        }
+        (Serving::Offline, None) => Some(ServedDomain {
+            name,
+            state,
+            origins: Vec::new(),
+            host_header: None,
+            scheme: OriginScheme::Http,
+            shield: None,
+        }),
         (Serving::Online | Serving::Offline, Some(origin)) => Some(ServedDomain {
             name,
             state,
             origins: origin.origins.iter().filter_map(|text| server(text, origin)).collect(),
             host_header: origin.server_name.as_deref().and_then(|name| KeyHost::parse(name).ok()),
             scheme: scheme(origin),
+            shield: through,
         }),
     }
 }

@@ -27,7 +27,7 @@ use tracing::error;
 
 use crate::assemble::{Engine, Told, hop, purger};
 use crate::config::{PushSection, RelaySection};
-use crate::domains::Publisher;
+use crate::domains::{Above, Publisher};
 use crate::pushes;
 use crate::reload::{Kind, Placed, differences};
 
@@ -242,7 +242,10 @@ impl Fleet {
         crew.workers.spawn(push.run());
         if let Some(sink) = sink {
             let (registry, distribution) = (Arc::clone(&self.engine.registry), Arc::clone(&self.engine.distribution));
-            let publisher = Publisher { node: Arc::clone(node), sink, registry, distribution };
+            let above = node.shield.clone().zip(placed.above);
+            let board = &self.engine.relay.board;
+            let above = above.map(|(shield, traffic)| Above { shield, traffic, board: Arc::clone(board) });
+            let publisher = Publisher { node: Arc::clone(node), above, sink, registry, distribution };
             crew.workers.spawn(publisher.run(stop.clone()));
         }
         let back = Stoppable::below(&self.stop);

@@ -6,10 +6,11 @@
 //! Invariant: a file with any problem changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use catharsis_core::topology::{Fence, Node, NodeId, Rotation};
+use catharsis_core::topology::{Fence, Node, NodeId, NodeKind, Rotation};
 use sha2::{Digest, Sha256};
 use tracing::{error, info};
 
@@ -23,6 +24,8 @@ pub(crate) struct Placed {
     pub(crate) reach: CheckedNode,
     /// How its origin hop is reached, when its fence rests on one.
     pub(crate) hop: Option<CheckedNode>,
+    /// Where the clients of its shield connect, when both are built-in edges: it may fetch through it.
+    pub(crate) above: Option<SocketAddr>,
 }
 
 impl Placed {
@@ -32,7 +35,11 @@ impl Placed {
             let reach = checked.nodes.get(&node.id)?.clone();
             let hop = node.shield.as_ref().filter(|_| node.fence == Fence::Hop);
             let hop = hop.and_then(|hop| checked.nodes.get(hop)).cloned();
-            Some(Self { node: Arc::clone(node), reach, hop })
+            let shield = checked.topology.nodes().iter().find(|it| Some(&it.id) == node.shield.as_ref());
+            let is_edge = |node: &Node| node.kind == NodeKind::Edge;
+            let above = shield.filter(|shield| is_edge(shield) && is_edge(node));
+            let above = above.and_then(|shield| checked.nodes.get(&shield.id)?.traffic);
+            Some(Self { node: Arc::clone(node), reach, hop, above })
         };
         checked.topology.nodes().iter().filter_map(reach).collect()
     }
@@ -156,6 +163,7 @@ fn changed(old: &Placed, new: &Placed, is_shield_another: bool) -> Option<Kind> 
         ("its shield is another cache", is_shield_another),
         ("fence", was.fence != is.fence),
         ("how its origin hop is reached", old.hop != new.hop),
+        ("where its shield's clients connect", old.above != new.above),
     ];
     let others = [("join", was.join != is.join), ("rotation", was.rotation != is.rotation)];
     let workers = if of_workers.iter().any(|(_, differs)| *differs) { Workers::New } else { Workers::Kept };

@@ -10,6 +10,7 @@ fn placed(node: Node) -> Placed {
         node: Arc::new(node),
         reach: CheckedNode { address, traffic: None, token: None, agent: None, htcp: None, management: None },
         hop: None,
+        above: None,
     }
 }
 
@@ -20,7 +21,7 @@ fn compare(now: &[Placed], next: &[Placed]) -> Vec<Difference> {
 #[test]
 fn node_of_another_kind_is_another_cache_and_the_edges_behind_it_begin_anew() {
     let now = [shield("s"), behind("e", "s"), node("gone")].map(placed);
-    let other = Node { kind: catharsis_core::topology::NodeKind::Edge, ..shield("s") };
+    let other = Node { kind: NodeKind::Edge, ..shield("s") };
     let next = [other, behind("e", "s"), node("new")].map(placed);
     let found = compare(&now, &next);
     let names: Vec<&str> = found.iter().map(|it| it.node.as_str()).collect();

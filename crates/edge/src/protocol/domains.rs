@@ -217,6 +217,9 @@ pub struct ServedDomain {
     pub host_header: Option<KeyHost>,
     /// How the origins are spoken to.
     pub scheme: OriginScheme,
+    /// The shield that it is fetched through, by plain HTTP; the origins are for when that does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shield: Option<OriginServer>,
 }
 
 /// Body of `PUT /v1/domains`: all domains that the edge serves from then on.
@@ -401,6 +404,7 @@ mod tests {
             origins: Vec::new(),
             host_header: None,
             scheme: OriginScheme::Follow,
+            shield: None,
         };
         let many = |count: usize| DomainTable::new(LogId::new("a").unwrap(), 1, (0..count).map(domain).collect());
         assert!(many(DOMAINS_MAX).is_ok());

@@ -23,4 +23,5 @@ mod push;
 mod recorder;
 mod samples;
 mod support;
+mod tiers;
 mod tls;
