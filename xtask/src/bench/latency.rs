@@ -42,7 +42,7 @@ pub(super) async fn row(binary: &Path) -> anyhow::Result<Row> {
         }
         until_settled(server.ops).await?;
         let page = metrics(server.ops).await;
-        bounds.push([0.5, 0.99].map(|share| bucket(&page, share).unwrap_or(f64::NAN)));
+        bounds.push([0.5, 0.99].map(|share| bucket(&page, APPLIED, share).unwrap_or(f64::NAN)));
     }
     let bound = |place: usize| 1e3 * median(bounds.iter().map(|bounds| bounds[place]));
     Ok(Row {
@@ -53,11 +53,15 @@ pub(super) async fn row(binary: &Path) -> anyhow::Result<Row> {
     })
 }
 
+/// The histogram of first purges, and that of last receipts.
+const APPLIED: &str = "catharsis_purge_applied_seconds_bucket{le=\"";
+pub(super) const DONE: &str = "catharsis_purge_done_seconds_bucket{le=\"";
+
 /// The upper bound of the bucket in which this share of the purges lies, seconds.
-fn bucket(page: &str, share: f64) -> Option<f64> {
+pub(super) fn bucket(page: &str, histogram: &str, share: f64) -> Option<f64> {
     let counts: Vec<(f64, f64)> = page
         .lines()
-        .filter_map(|line| line.strip_prefix("catharsis_purge_applied_seconds_bucket{le=\""))
+        .filter_map(|line| line.strip_prefix(histogram))
         .filter_map(|rest| rest.split_once("\"} "))
         .filter_map(|(bound, count)| Some((bound.parse().unwrap_or(f64::INFINITY), count.parse().ok()?)))
         .collect();

@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod rows;
 mod server;
+mod tiers;
 mod user;
 
 use std::process::{Command, ExitCode};

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::load::{Done, Load, send};
 use super::machine::cpu_of_tree;
 use super::server::{Keys, signed};
-use super::{Part, Row, accept, deliver, hits, latency};
+use super::{Part, Row, accept, deliver, hits, latency, tiers};
 
 /// Rounds of each row. What is compared is measured in turn, round by round.
 pub(super) const ROUNDS: usize = 3;
@@ -98,7 +98,9 @@ pub(super) async fn of(part: Part, binary: &Path) -> anyhow::Result<Vec<Row>> {
     match part {
         Part::Accept => accept::rows(binary).await,
         Part::Delivery => deliver::rows(binary).await,
-        Part::Latency => Ok(vec![latency::row(binary).await?]),
+        Part::Latency => {
+            Ok(vec![latency::row(binary).await?, tiers::two_tiers(binary).await?, tiers::behind_a_hop(binary).await?])
+        }
         Part::Hits => Ok(vec![hits::row(binary).await?]),
     }
 }
