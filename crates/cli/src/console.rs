@@ -56,6 +56,11 @@ impl Console {
         self.write(&render(heading, rows));
     }
 
+    /// A result that is exact: a file's content.
+    pub(crate) fn text(&mut self, text: &str) {
+        self.write(text);
+    }
+
     /// A result as one JSON document.
     pub(crate) fn json(&mut self, document: &impl Serialize) {
         match serde_json::to_string_pretty(document) {

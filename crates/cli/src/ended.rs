@@ -26,6 +26,9 @@ pub enum Ended {
     /// The result could not be written to standard output. Status 6.
     #[error("{0}")]
     Output(String),
+    /// A file is no statement that the key signed. Status 7.
+    #[error("{0}")]
+    NotVerified(String),
 }
 
 /// A refusal, as the service told it.
@@ -77,6 +80,7 @@ impl Ended {
             Self::Network(_) => 4,
             Self::TimedOut(_) => 5,
             Self::Output(_) => 6,
+            Self::NotVerified(_) => 7,
         }
     }
 
@@ -84,7 +88,12 @@ impl Ended {
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::Failed(lines) => lines.clone(),
-            Self::Usage(_) | Self::Refused(_) | Self::Network(_) | Self::TimedOut(_) | Self::Output(_) => {
+            Self::Usage(_)
+            | Self::Refused(_)
+            | Self::Network(_)
+            | Self::TimedOut(_)
+            | Self::Output(_)
+            | Self::NotVerified(_) => {
                 vec![self.to_string()]
             }
         }
@@ -103,6 +112,7 @@ impl Ended {
             Self::Network(_) => own("NetworkError"),
             Self::TimedOut(_) => own("TimedOut"),
             Self::Output(_) => own("Output"),
+            Self::NotVerified(_) => own("NotVerified"),
         }
     }
 }

@@ -16,6 +16,7 @@ mod history;
 mod list;
 mod pages;
 mod purge;
+mod receipts;
 mod settings;
 mod show;
 mod submit;
@@ -49,8 +50,8 @@ pub enum Command {
     Domains(show::Domains),
     /// Say where every cache stands: cursor, lag, last receipt, fence. Catharsis only.
     Nodes(show::Nodes),
-    /// Say what became of a task at each node. Catharsis only.
-    Receipts(show::Receipts),
+    /// Say what became of a task at each node, sign it, check what was signed. Catharsis only.
+    Receipts(receipts::Receipts),
     /// Manage root accounts, their service state and limits. Operator.
     Account(Box<admin::account::Account>),
     /// Manage the users (sub-accounts) of an account. Operator.
@@ -85,7 +86,7 @@ impl Command {
             Self::Domains(it) => it.json,
             Self::Quota(it) => it.prints_json(),
             Self::Nodes(it) => it.json,
-            Self::Receipts(it) => it.json,
+            Self::Receipts(it) => it.prints_json(),
             Self::Account(it) => it.operator.json,
             Self::User(it) => it.operator.json,
             Self::Key(it) => it.operator.json,
@@ -120,7 +121,7 @@ pub async fn run_on(command: Command, console: &mut Console) -> Result<(), Ended
         Command::Domains(it) => show::domains(it, console).await,
         Command::Quota(it) => show::quota(it, console).await,
         Command::Nodes(it) => show::nodes(it, console).await,
-        Command::Receipts(it) => show::receipts(it, console).await,
+        Command::Receipts(it) => receipts::run(it, console).await,
         Command::Account(it) => admin::account::run(*it, console).await,
         Command::User(it) => admin::user::run(it, console).await,
         Command::Key(it) => admin::key::run(it, console).await,

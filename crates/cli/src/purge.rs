@@ -252,7 +252,7 @@ async fn count_purged(client: &Client, task_id: &str, standing: Standing) -> Res
 
 /// The nodes and reasons behind a failure, where the server can tell them; Tencent's cannot.
 async fn why(client: &Client, task_id: &str) -> Vec<String> {
-    let request = DescribePurgeReceiptsRequest { task_id: task_id.into() };
+    let request = DescribePurgeReceiptsRequest::of(task_id);
     let receipts: Result<DescribePurgeReceiptsResponse, Ended> =
         client.call(Action::DescribePurgeReceipts, &request).await;
     let Ok(receipts) = receipts else { return Vec::new() };

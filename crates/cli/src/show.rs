@@ -1,11 +1,11 @@
-//! `quota`, `domains`, `nodes` and `receipts`: what the service knows, for people or as JSON.
+//! `quota`, `domains` and `nodes`: what the service knows, for people or as JSON.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use catharsis_tcapi::cdn::{
     Action, BriefDomain, CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, DescribeDomainsRequest,
-    DescribeDomainsResponse, DescribePurgeQuotaRequest, DescribePurgeQuotaResponse, DescribePurgeReceiptsRequest,
-    DescribePurgeReceiptsResponse, DescribePushQuotaRequest, DescribePushQuotaResponse, NodeReceipt,
+    DescribeDomainsResponse, DescribePurgeQuotaRequest, DescribePurgeQuotaResponse, DescribePushQuotaRequest,
+    DescribePushQuotaResponse,
 };
 
 use crate::client::Client;
@@ -50,19 +50,6 @@ pub struct Domains {
 /// How to show the caches.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Nodes {
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// Whose receipts to show.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Receipts {
-    /// The task
-    #[arg(value_name = "TASK_ID")]
-    task: String,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -187,58 +174,7 @@ fn node_row(node: &CacheNode) -> Vec<String> {
     ]
 }
 
-/// Shows what became of a task at each node.
-///
-/// # Errors
-/// [`Ended`].
-pub(crate) async fn receipts(options: Receipts, console: &mut Console) -> Result<(), Ended> {
-    let client = Client::new(&options.connection, console)?;
-    let request = DescribePurgeReceiptsRequest { task_id: options.task.as_str().into() };
-    let answer: DescribePurgeReceiptsResponse = client.call(Action::DescribePurgeReceipts, &request).await?;
-    if options.json {
-        console.json(&answer);
-        return Ok(());
-    }
-    console.line(&format!(
-        "task {}  {}  {} URLs, accepted {} (UTC+8)",
-        answer.task_id,
-        answer.status.as_str(),
-        answer.item_count,
-        answer.create_time
-    ));
-    let heading = ["NODE", "AREA", "TIER", "APPLIED", "ABSENT", "REFUSED", "PENDING", "TOOK", "FENCE", "ATTEMPTS"];
-    console.table(&heading, &answer.nodes.iter().map(receipt_row).collect::<Vec<_>>());
-    for node in &answer.nodes {
-        for refused in &node.refused {
-            console.line(&format!("{} refused {}: {}", node.node, refused.url, refused.reason));
-        }
-        if let (true, Some(trouble)) = (node.pending > 0, &node.trouble) {
-            console.line(&format!("{}: {trouble}", node.node));
-        }
-    }
-    Ok(())
-}
-
-fn receipt_row(node: &NodeReceipt) -> Vec<String> {
-    let fence = match node.fence_wait_ms {
-        0 => node.fence.clone(),
-        wait => format!("{} {}", node.fence, span(wait)),
-    };
-    vec![
-        node.node.clone(),
-        node.area.clone(),
-        node.tier.clone(),
-        node.applied.to_string(),
-        node.absent.to_string(),
-        node.refused.len().to_string(),
-        node.pending.to_string(),
-        node.took_ms.map_or_else(|| "-".to_owned(), span),
-        fence,
-        node.attempts.to_string(),
-    ]
-}
-
-fn span(millis: u64) -> String {
+pub(crate) fn span(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),
         1_000..100_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),

@@ -271,9 +271,12 @@ fn unknown(ended: Ended) -> Ended {
         Ended::Network(why) => Ended::Network(format!(
             "{why}. It is unknown whether the last call was accepted; calling again is harmless"
         )),
-        ended @ (Ended::Failed(_) | Ended::Usage(_) | Ended::Refused(_) | Ended::TimedOut(_) | Ended::Output(_)) => {
-            ended
-        }
+        ended @ (Ended::Failed(_)
+        | Ended::Usage(_)
+        | Ended::Refused(_)
+        | Ended::TimedOut(_)
+        | Ended::Output(_)
+        | Ended::NotVerified(_)) => ended,
     }
 }
 

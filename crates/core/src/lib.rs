@@ -35,6 +35,7 @@ pub mod plan;
 pub mod progress;
 pub mod retry;
 pub mod status;
+pub mod task_receipts;
 
 pub mod board;
 pub mod error;

@@ -99,6 +99,12 @@ pub trait Store: Send + Sync {
     /// When the store fails.
     async fn task(&self, account: AccountId, id: &TaskId) -> Result<Option<TaskRecord>, StoreError>;
 
+    /// Whose a task is; `None` when it is not kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn account_of(&self, id: &TaskId) -> Result<Option<AccountId>, StoreError>;
+
     /// The receipts of an area that cover any position from `first` to `last`, oldest first.
     ///
     /// # Errors

@@ -18,10 +18,10 @@ use crate::limits::{CLIENT_TOKEN_KEPT, HISTORY_PAGE_MAX};
 use crate::plan::{Caller, Claim, Purge, Toll, plan};
 use crate::ports::{Clock, Log, Store};
 use crate::quota::{PerKind, QuotaDay, check_quota};
-use crate::receipt::{Receipt, Refusal, Settled};
 use crate::status::{ItemStatus, Refusals, StatusView};
 use crate::task::{AccountId, Item, TaskId};
-use crate::topology::{FenceStrength, Node};
+use crate::task_receipts::{self, NodeReceipts, TaskReceipts};
+use crate::topology::Node;
 
 /// Gives the accounts and domains as they are now: a change that was answered is seen by the next call.
 pub type DirectoryNow = Arc<dyn Fn() -> Arc<Directory> + Send + Sync>;
@@ -71,46 +71,6 @@ pub struct NodeReport {
     pub standing: Standing,
     /// The head of its area's log.
     pub head: Seq,
-}
-
-/// What became of a task at one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeReceipts {
-    /// The node.
-    pub node: Arc<Node>,
-    /// Where it stands now.
-    pub standing: Standing,
-    /// Items of the task that concern it.
-    pub items: u32,
-    /// Items whose copies it removed.
-    pub applied: u32,
-    /// Items of which it held no copy.
-    pub absent: u32,
-    /// Items that it will never carry out, with their URLs and reasons.
-    pub refused: Vec<(Box<str>, Refusal)>,
-    /// When the last of the settled items was settled.
-    pub at: Option<UnixMillis>,
-    /// What its receipts rest on.
-    pub fence: FenceStrength,
-    /// Longest wait of the fence among them.
-    pub waited: Duration,
-    /// Most attempts among them.
-    pub attempts: u32,
-}
-
-/// What became of a task, node by node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskReceipts {
-    /// The task.
-    pub id: TaskId,
-    /// When it was accepted.
-    pub accepted_at: UnixMillis,
-    /// Its status as a whole: `Fail` if any item failed, else `Process` if any is not done.
-    pub status: ItemStatus,
-    /// Its items.
-    pub items: u32,
-    /// Each node of its areas.
-    pub nodes: Vec<NodeReceipts>,
 }
 
 impl PurgeService {
@@ -230,6 +190,10 @@ impl PurgeService {
         hosts: &HostScope,
         id: &TaskId,
     ) -> Result<Option<TaskReceipts>, StoreError> {
+        // All that was seen to be settled before the receipts are read has its receipt among them.
+        let view = self.view();
+        let standings: Vec<(Arc<Node>, Standing)> =
+            self.nodes().into_iter().map(|report| (report.node, report.standing)).collect();
         let Some(record) = self.store.task(account, id).await? else {
             return Ok(None);
         };
@@ -249,19 +213,16 @@ impl PurgeService {
             };
             let receipts = self.store.receipts(area, *first, *last).await?;
             // Also of nodes that were taken out since: what one refused stays failed.
-            if receipts.iter().any(|receipt| refuses(receipt, &positions)) {
+            if task_receipts::refusals(&receipts, &positions) == Refusals::Some {
                 refusals = Refusals::Some;
             }
-            for node in self.board.nodes().iter().filter(|node| node.area == area) {
-                let Some(standing) = self.board.standing(&node.id) else {
-                    continue;
-                };
-                nodes.push(node_receipts(Arc::clone(node), standing, &record, &positions, &receipts));
+            for (node, standing) in standings.iter().filter(|(node, _)| node.area == area) {
+                let (node, standing) = (Arc::clone(node), standing.clone());
+                nodes.push(NodeReceipts::new(node, standing, &record, &positions, &receipts));
             }
         }
-        let items = u32::try_from(record.task.items.len()).unwrap_or(u32::MAX);
-        let status = self.task_status(&record, refusals);
-        Ok(Some(TaskReceipts { id: id.clone(), accepted_at: record.task.accepted_at, status, items, nodes }))
+        let status = task_status(view, &record, refusals);
+        Ok(Some(TaskReceipts { task: record.task, status, nodes }))
     }
 
     /// What statuses are derived from at this moment.
@@ -269,68 +230,10 @@ impl PurgeService {
     pub fn view(&self) -> StatusView {
         StatusView { watermark: self.board.watermarks(), now: self.clock.wall(), fail_after: self.fail_after }
     }
-
-    /// A task is settled when its last position in each area is, since cursors pass in order.
-    fn task_status(&self, record: &TaskRecord, refusals: Refusals) -> ItemStatus {
-        let last = Area::ALL.into_iter().filter_map(|area| Some((area, record.positions(area).last()?.0)));
-        self.view().item(last, record.task.accepted_at, refusals)
-    }
 }
 
-fn refuses(receipt: &Receipt, positions: &[(Seq, usize)]) -> bool {
-    let outcome = |seq: &Seq| outcome_at(receipt, *seq);
-    positions.iter().filter_map(|(seq, _)| outcome(seq)).any(|it| matches!(it, Settled::Refused(_)))
-}
-
-fn outcome_at(receipt: &Receipt, seq: Seq) -> Option<&Settled> {
-    let place = seq.0.checked_sub(receipt.after.0 + 1)?;
-    receipt.outcomes.get(usize::try_from(place).ok()?)
-}
-
-fn node_receipts(
-    node: Arc<Node>,
-    standing: Standing,
-    record: &TaskRecord,
-    positions: &[(Seq, usize)],
-    receipts: &[Receipt],
-) -> NodeReceipts {
-    let items = u32::try_from(positions.len()).unwrap_or(u32::MAX);
-    let fence = node.fence.strength();
-    let mut report = NodeReceipts {
-        node,
-        standing,
-        items,
-        applied: 0,
-        absent: 0,
-        refused: Vec::new(),
-        at: None,
-        fence,
-        waited: Duration::ZERO,
-        attempts: 0,
-    };
-    // A node that was taken out and came back may have settled a position twice: what it said last counts.
-    let mut outcomes: Vec<Option<&Settled>> = vec![None; positions.len()];
-    for receipt in receipts.iter().filter(|receipt| receipt.node == report.node.id) {
-        let mut concerns = false;
-        for (outcome, (seq, _)) in outcomes.iter_mut().zip(positions) {
-            if let Some(settled) = outcome_at(receipt, *seq) {
-                (*outcome, concerns) = (Some(settled), true);
-            }
-        }
-        if concerns {
-            report.at = report.at.max(Some(receipt.at));
-            report.fence = receipt.fence;
-            report.waited = report.waited.max(receipt.waited);
-            report.attempts = report.attempts.max(receipt.attempts);
-        }
-    }
-    for (outcome, (_, item)) in outcomes.into_iter().zip(positions) {
-        match outcome {
-            Some(Settled::Applied) => report.applied += 1,
-            Some(Settled::Absent) => report.absent += 1,
-            Some(Settled::Refused(why)) => report.refused.push((record.task.items[*item].url.clone(), why.clone())),
-            None => {}
-        }
-    }
-    report
+/// A task is settled when its last position in each area is, since cursors pass in order.
+fn task_status(view: StatusView, record: &TaskRecord, refusals: Refusals) -> ItemStatus {
+    let last = Area::ALL.into_iter().filter_map(|area| Some((area, record.positions(area).last()?.0)));
+    view.item(last, record.task.accepted_at, refusals)
 }

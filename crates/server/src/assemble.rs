@@ -50,6 +50,7 @@ use crate::edges;
 use crate::events::Events;
 use crate::fleet::{Fleet, Sections};
 use crate::http::{Api, Backend, Door, DoorLimits, Ops, OpsService, ProbeOrigin};
+use crate::receipts::Notary;
 use crate::reload::Placed;
 use crate::webhooks::{self, Webhooks};
 
@@ -134,6 +135,7 @@ pub(crate) struct Engine {
     pub(crate) relay: Relay,
     pub(crate) service: Arc<PurgeService>,
     pub(crate) events: Arc<Events>,
+    notary: Arc<Notary>,
     pushes: Arc<PushService>,
 }
 
@@ -163,6 +165,8 @@ async fn start_api(
     let managed = Admin {
         registry: Arc::clone(&engine.registry),
         store: Arc::clone(&engine.relay.store),
+        service: Arc::clone(&engine.service),
+        notary: Arc::clone(&engine.notary),
         clock: Arc::clone(&engine.relay.clock),
     };
     admin::start(checked.admin.as_ref(), managed, &mut running.doors, running.closing.clone()).await?;
@@ -180,6 +184,7 @@ async fn start_api(
         pushes: Arc::clone(&engine.pushes),
         registry: Arc::clone(&engine.registry),
         distribution: Arc::clone(&engine.distribution),
+        notary: Arc::clone(&engine.notary),
         events: Arc::clone(events),
     };
     let rates = store_section.rates_path();
@@ -192,6 +197,7 @@ async fn start_api(
     Ok(OpsService {
         service: Arc::clone(&engine.service),
         log: Arc::clone(&relay.log),
+        notary: Arc::clone(&engine.notary),
         clock: Arc::clone(&relay.clock),
     })
 }
@@ -242,7 +248,10 @@ async fn open_engine(
     };
     let distribution = Arc::new(Distribution::of(&Placed::all(checked)));
     let events = Arc::clone(events);
-    Ok(Engine { store, registry, distribution, relay, service, events, pushes: Arc::new(pushes) })
+    let key = config.receipts.signing_key_file.clone().unwrap_or_else(|| section.signing_key_path());
+    let notary = Notary::open(&config.receipts.name(), &key).context("[receipts] signing_key_file")?;
+    let (notary, pushes) = (Arc::new(notary), Arc::new(pushes));
+    Ok(Engine { store, registry, distribution, relay, service, events, notary, pushes })
 }
 
 /// Opens the records, and takes in what the file holds.

@@ -18,5 +18,6 @@ pub mod http;
 pub mod logging;
 mod pushes;
 pub mod quickstart;
+pub mod receipts;
 pub mod reload;
 pub mod webhooks;

@@ -318,6 +318,12 @@ impl Store for MemStore {
         Ok(found.cloned())
     }
 
+    async fn account_of(&self, id: &TaskId) -> Result<Option<AccountId>, StoreError> {
+        let state = self.state();
+        let found = state.tasks.iter().find(|record| record.task.id == *id);
+        Ok(found.map(|record| record.task.account))
+    }
+
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError> {
         let state = self.state();
         let covers = |receipt: &&Receipt| receipt.area == area && receipt.after < last && receipt.cursor() >= first;

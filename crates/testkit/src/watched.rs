@@ -335,6 +335,10 @@ impl Store for WatchedStore {
         self.store.task(account, id).await
     }
 
+    async fn account_of(&self, id: &TaskId) -> Result<Option<AccountId>, StoreError> {
+        self.store.account_of(id).await
+    }
+
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError> {
         self.store.receipts(area, first, last).await
     }

@@ -122,8 +122,12 @@ impl AdminClient {
             Ended::Network(why) => Ended::Network(format!(
                 "{why}. It is unknown whether {method} {path} was carried out: look before you try again"
             )),
-            ended
-            @ (Ended::Failed(_) | Ended::Usage(_) | Ended::Refused(_) | Ended::TimedOut(_) | Ended::Output(_)) => ended,
+            ended @ (Ended::Failed(_)
+            | Ended::Usage(_)
+            | Ended::Refused(_)
+            | Ended::TimedOut(_)
+            | Ended::Output(_)
+            | Ended::NotVerified(_)) => ended,
         })
     }
 

@@ -18,4 +18,5 @@ mod session;
 pub(crate) mod user;
 pub(crate) mod webhook;
 
+pub(crate) use client::path;
 pub(crate) use options::Operator;

@@ -20,12 +20,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use catharsis_core::ports::{Clock, Store};
+use catharsis_core::service::PurgeService;
 use catharsis_registry::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CheckedAdmin;
 use crate::http::{DRAIN_TIMEOUT, Door, DoorLimits};
+use crate::receipts::Notary;
 use credential::Credential;
 use door::AdminDoor;
 
@@ -39,6 +41,10 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// Where used quotas and undelivered notices are read.
     pub store: Arc<dyn Store>,
+    /// Tells what became of tasks.
+    pub service: Arc<PurgeService>,
+    /// Says and signs it.
+    pub notary: Arc<Notary>,
     /// Now.
     pub clock: Arc<dyn Clock>,
 }

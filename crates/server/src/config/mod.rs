@@ -14,6 +14,7 @@ mod checked;
 mod nodes;
 mod probe;
 mod push;
+mod receipts;
 mod units;
 mod varnish;
 mod webhooks;
@@ -33,6 +34,7 @@ pub use nodes::{
 };
 pub use probe::ProbeSection;
 pub use push::PushSection;
+pub use receipts::ReceiptsSection;
 pub use units::{Secret, Size, Span};
 pub use varnish::CheckedManagement;
 pub use webhooks::WebhooksSection;
@@ -64,6 +66,9 @@ pub struct Config {
     /// How endpoints are told that tasks have ended.
     #[serde(default)]
     pub webhooks: WebhooksSection,
+    /// In whose name and with which key receipts are signed.
+    #[serde(default)]
+    pub receipts: ReceiptsSection,
     /// What is logged.
     #[serde(default)]
     pub log: LogSection,
@@ -119,6 +124,12 @@ impl StoreSection {
     #[must_use]
     pub fn rates_path(&self) -> PathBuf {
         self.beside("rates")
+    }
+
+    /// Where the key that receipts are signed with is, unless `[receipts]` says otherwise.
+    #[must_use]
+    pub fn signing_key_path(&self) -> PathBuf {
+        self.beside("receipts.pem")
     }
 
     fn beside(&self, ending: &str) -> PathBuf {

@@ -12,19 +12,22 @@ use catharsis_core::ports::Membership;
 use catharsis_core::push::ports::{PushPage, PushRow};
 use catharsis_core::push::status::PushStatus;
 use catharsis_core::quota::QuotaKind;
-use catharsis_core::service::{NodeReceipts, NodeReport, QuotaReport, TaskReceipts};
+use catharsis_core::service::{NodeReport, QuotaReport};
 use catharsis_core::status::ItemStatus;
 use catharsis_core::target::Mode;
-use catharsis_core::task::TaskKind;
+use catharsis_core::task::{Item, TaskKind};
+use catharsis_core::task_receipts::{NodeReceipts, OutcomeRun, TaskReceipts};
 use catharsis_registry::snapshot::DomainEntry;
 use catharsis_tcapi::cdn::{
     self, BriefDomain, CacheNode, DescribeCacheNodesResponse, DescribePurgeQuotaResponse,
     DescribePurgeReceiptsResponse, DescribePurgeTasksResponse, DescribePushQuotaResponse, DescribePushTasksResponse,
-    Disable, FlushType, NodeReceipt, Origin, Product, PurgeArea, PurgeTask, PurgeType, PushTask, Quota, Readonly,
-    RefusedItem, ServiceType, TaskArea, TaskStatus,
+    Disable, FlushType, ItemOutcomes, NodeReceipt, Origin, Product, PurgeArea, PurgeTask, PurgeType, PushTask, Quota,
+    Readonly, ReceiptItem, RefusedItem, ServiceType, TaskArea, TaskStatus,
 };
 use catharsis_tcapi::time::format_utc8;
 use sha2::{Digest, Sha256};
+
+use crate::receipts::outcome;
 
 /// A page of the history.
 pub(super) fn history(page: HistoryPage) -> DescribePurgeTasksResponse {
@@ -172,17 +175,33 @@ pub(super) fn resource_id(entry: &DomainEntry) -> String {
 /// What became of a task.
 pub(super) fn receipts(task: &TaskReceipts) -> DescribePurgeReceiptsResponse {
     DescribePurgeReceiptsResponse {
-        task_id: task.id.to_string(),
+        task_id: task.task.id.to_string(),
         status: status(task.status),
-        create_time: create_time(task.accepted_at),
-        item_count: task.items,
-        nodes: task.nodes.iter().map(|node| node_receipt(node, task.accepted_at)).collect(),
+        create_time: create_time(task.task.accepted_at),
+        item_count: u32::try_from(task.task.items.len()).unwrap_or(u32::MAX),
+        done_at_ms: task.done_at().map(|at| at.0),
+        nodes: task.nodes.iter().map(|node| node_receipt(node, task.task.accepted_at)).collect(),
+        items: Vec::new(),
+        statement: None,
     }
+}
+
+/// Adds the items, and the outcome of each at each node.
+pub(super) fn list_items(answer: &mut DescribePurgeReceiptsResponse, task: &TaskReceipts) {
+    let item = |item: &Item| ReceiptItem { url: item.url.to_string(), area: item.areas.as_str().to_owned() };
+    answer.items = task.task.items.iter().map(item).collect();
+    for (node, report) in answer.nodes.iter_mut().zip(&task.nodes) {
+        node.outcomes = report.outcomes.iter().map(item_outcomes).collect();
+    }
+}
+
+fn item_outcomes(run: &OutcomeRun) -> ItemOutcomes {
+    let (outcome, reason) = outcome(&run.outcome);
+    ItemOutcomes { first: run.first + 1, last: run.last + 1, outcome: outcome.as_str().to_owned(), reason }
 }
 
 fn node_receipt(report: &NodeReceipts, accepted_at: UnixMillis) -> NodeReceipt {
     let node = &report.node;
-    let refused = u32::try_from(report.refused.len()).unwrap_or(u32::MAX);
     NodeReceipt {
         node: node.id.to_string(),
         pop: node.pop.to_string(),
@@ -197,13 +216,15 @@ fn node_receipt(report: &NodeReceipts, accepted_at: UnixMillis) -> NodeReceipt {
             .iter()
             .map(|(url, why)| RefusedItem { url: url.to_string(), reason: why.to_string() })
             .collect(),
-        pending: report.items.saturating_sub(report.applied + report.absent + refused),
+        before: report.before,
+        pending: report.pending(),
         settled_at_ms: report.at.map(|at| at.0),
         took_ms: report.at.map(|at| millis(accepted_at.until(at))),
         fence: report.fence.as_str().to_owned(),
         fence_wait_ms: millis(report.waited),
         attempts: report.attempts,
         trouble: report.standing.trouble.as_ref().map(|trouble| trouble.why.to_string()),
+        outcomes: Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ use super::rates::{Rates, TooOften};
 use crate::config::ApiSection;
 use crate::domains::Distribution;
 use crate::events::{CallEnded, Events};
+use crate::receipts::Notary;
 
 /// The API.
 pub struct Api {
@@ -59,6 +60,8 @@ pub struct Backend {
     pub registry: Arc<Registry>,
     /// How far each edge knows the domains.
     pub distribution: Arc<Distribution>,
+    /// Signs receipts.
+    pub notary: Arc<Notary>,
     /// Who hears of calls.
     pub events: Arc<Events>,
 }
@@ -79,9 +82,18 @@ impl Api {
     /// When that file cannot be used.
     pub fn new(backend: Backend, clock: Arc<dyn Clock>, api: &ApiSection, rates: &Path) -> std::io::Result<Self> {
         let unsigned = if api.unsigned_payload { UnsignedPayload::Accept } else { UnsignedPayload::Refuse };
-        let Backend { service, pushes, registry, distribution, events } = backend;
+        let Backend { service, pushes, registry, distribution, notary, events } = backend;
         Ok(Self {
-            parts: Parts { service, pushes, registry, distribution, events, local_origins: api.local_origins },
+            parts: Parts {
+                service,
+                pushes,
+                registry,
+                distribution,
+                events,
+                notary,
+                clock: Arc::clone(&clock),
+                local_origins: api.local_origins,
+            },
             rates: Rates::open(rates, Arc::clone(&clock))?,
             clock,
             bodies: BodyBudget::new(api.body_memory.as_usize(), api.body_timeout.0),

@@ -1,4 +1,4 @@
-//! The operator's view: `/healthz`, `/readyz`, `/metrics`.
+//! The operator's view: `/healthz`, `/readyz`, `/metrics`, `/receipts-key.pem`.
 //!
 //! What this is: plain answers for a load balancer and for Prometheus. What this is not: protected;
 //! it listens on an address of its own, which the configuration keeps private.
@@ -18,6 +18,7 @@ use catharsis_core::service::{NodeReport, PurgeService};
 
 use super::listen::Handler;
 use crate::events::{Events, NodeLag};
+use crate::receipts::Notary;
 
 /// The service behind the view, in a process that has one.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct OpsService {
     pub service: Arc<PurgeService>,
     /// Where the age of what is not settled is read.
     pub log: Arc<dyn Log>,
+    /// Whose public key is shown.
+    pub notary: Arc<Notary>,
     /// Now.
     pub clock: Arc<dyn Clock>,
 }
@@ -110,7 +113,11 @@ impl Handler for Ops {
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
                 response
             }
-            _ => plain(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n"),
+            "/receipts-key.pem" => match &self.service {
+                Some(ops) => plain(StatusCode::OK, ops.notary.public_pem()),
+                None => plain(StatusCode::NOT_FOUND, "no receipts are signed here\n"),
+            },
+            _ => plain(StatusCode::NOT_FOUND, "try /healthz, /readyz, /metrics or /receipts-key.pem\n"),
         }
     }
 }

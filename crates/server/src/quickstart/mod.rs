@@ -176,6 +176,7 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         push: PushSection::default(),
         limits: LimitsSection::default(),
         webhooks: Default::default(),
+        receipts: Default::default(),
         log: LogSection::default(),
         accounts: vec![AccountSection {
             uin: UIN,

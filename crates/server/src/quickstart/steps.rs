@@ -106,7 +106,7 @@ impl Scene<'_> {
     }
 
     async fn receipts(&self, task_id: &str) -> anyhow::Result<DescribePurgeReceiptsResponse> {
-        let request = DescribePurgeReceiptsRequest { task_id: task_id.into() };
+        let request = DescribePurgeReceiptsRequest::of(task_id);
         call(self.api, self.signer, &self.clock, "DescribePurgeReceipts", &request).await
     }
 

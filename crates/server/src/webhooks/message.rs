@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use catharsis_core::clock::UnixMillis;
-use catharsis_core::service::{NodeReceipts, TaskReceipts};
 use catharsis_core::status::ItemStatus;
+use catharsis_core::task_receipts::{NodeReceipts, TaskReceipts};
 use catharsis_tcapi::cdn::TaskStatus;
 use catharsis_tcapi::time::{MAX_UNIX, format_utc8};
 
@@ -38,7 +38,7 @@ struct Data<'a> {
     task_id: &'a str,
     status: TaskStatus,
     create_time: String,
-    item_count: u32,
+    item_count: usize,
     nodes: Vec<NodePart<'a>>,
     nodes_more: usize,
 }
@@ -95,13 +95,13 @@ pub(super) fn body(task: &TaskReceipts, fail_after: Duration) -> Option<Bytes> {
         },
         timestamp: rfc3339(ended_at(task, end, fail_after)),
         data: Data {
-            task_id: task.id.as_str(),
+            task_id: task.task.id.as_str(),
             status: match end {
                 End::Done => TaskStatus::Done,
                 End::Fail => TaskStatus::Fail,
             },
-            create_time: format_utc8(i64::try_from(task.accepted_at.seconds()).unwrap_or(i64::MAX)),
-            item_count: task.items,
+            create_time: format_utc8(i64::try_from(task.task.accepted_at.seconds()).unwrap_or(i64::MAX)),
+            item_count: task.task.items.len(),
             nodes: listed,
             nodes_more: nodes.len().saturating_sub(NODES_MAX),
         },
@@ -132,10 +132,9 @@ fn node_part<'a>(report: &'a NodeReceipts, end: End, left: &mut usize) -> NodePa
 /// Items that are not settled at a node. Of a task that is done there are none, even where a node has no
 /// receipt for them: it was told to forget everything instead.
 fn pending(report: &NodeReceipts, end: End) -> u32 {
-    let refused = u32::try_from(report.refused.len()).unwrap_or(u32::MAX);
     match end {
         End::Done => 0,
-        End::Fail => report.items.saturating_sub(report.applied + report.absent + refused),
+        End::Fail => report.pending(),
     }
 }
 
@@ -143,10 +142,10 @@ fn pending(report: &NodeReceipts, end: End) -> u32 {
 fn ended_at(task: &TaskReceipts, end: End, fail_after: Duration) -> UnixMillis {
     if task.nodes.iter().any(|node| pending(node, end) > 0) {
         let span = u64::try_from(fail_after.as_millis()).unwrap_or(u64::MAX);
-        return UnixMillis(task.accepted_at.0.saturating_add(span));
+        return UnixMillis(task.task.accepted_at.0.saturating_add(span));
     }
     let last = task.nodes.iter().filter_map(|node| node.at).max();
-    last.unwrap_or(task.accepted_at)
+    last.unwrap_or(task.task.accepted_at)
 }
 
 fn rfc3339(at: UnixMillis) -> String {
@@ -157,11 +156,13 @@ fn rfc3339(at: UnixMillis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use catharsis_core::area::AreaSet;
     use catharsis_core::board::{Standing, Trouble};
     use catharsis_core::invalidation::Seq;
     use catharsis_core::ports::Membership;
     use catharsis_core::receipt::{Refusal, Unreachable};
-    use catharsis_core::task::TaskId;
+    use catharsis_core::target::{Encode, Mode};
+    use catharsis_core::task::{AccountId, Item, Task, TaskId, TaskKind};
     use catharsis_core::topology::FenceStrength;
     use catharsis_testkit::plans;
     use serde_json::{Value, json};
@@ -188,7 +189,9 @@ mod tests {
             items,
             applied,
             absent: 0,
+            before: 0,
             refused: Vec::new(),
+            outcomes: Vec::new(),
             at: Some(UnixMillis(ACCEPTED.0 + 1_500)),
             fence: FenceStrength::Exact,
             waited: Duration::ZERO,
@@ -196,9 +199,18 @@ mod tests {
         }
     }
 
-    fn task(status: ItemStatus, items: u32, nodes: Vec<NodeReceipts>) -> TaskReceipts {
-        let id = TaskId::parse("1700000000-abc").expect("a valid id");
-        TaskReceipts { id, accepted_at: ACCEPTED, status, items, nodes }
+    fn task(status: ItemStatus, items: usize, nodes: Vec<NodeReceipts>) -> TaskReceipts {
+        let item = Item { url: "http://a.test/".into(), areas: AreaSet::Global };
+        let task = Task {
+            id: TaskId::parse("1700000000-abc").expect("a valid id"),
+            account: AccountId(1),
+            kind: TaskKind::Url,
+            mode: Mode::Delete,
+            encode: Encode::AsSubmitted,
+            accepted_at: ACCEPTED,
+            items: vec![item; items],
+        };
+        TaskReceipts { task, status, nodes }
     }
 
     fn read(task: &TaskReceipts) -> Value {

@@ -13,11 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use catharsis_adapters::clock::SystemClock;
 use catharsis_core::area::PerArea;
+use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::notice::Told;
 use catharsis_core::plan::{Caller, Purge, plan};
 use catharsis_core::ports::{Clock, Store};
+use catharsis_core::service::PurgeService;
 use catharsis_core::status::StatusView;
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::{AccountId, TaskKind};
@@ -25,6 +27,7 @@ use catharsis_registry::vault::Vault;
 use catharsis_registry::{Defaults, Registry};
 use catharsis_server::admin::{self, Admin};
 use catharsis_server::config::{CheckedAdmin, Secret};
+use catharsis_server::receipts::Notary;
 use catharsis_testkit::mem_store::MemStore;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -39,7 +42,7 @@ use crate::support::{Setup, free_address};
 const TOKEN: &str = "operator-4815162342";
 
 /// Every route, as the CLI and other programs know it.
-const ROUTES: [&str; 38] = [
+const ROUTES: [&str; 41] = [
     "GET /openapi.json",
     "GET /v1/accounts",
     "POST /v1/accounts",
@@ -77,6 +80,9 @@ const ROUTES: [&str; 38] = [
     "GET /v1/accounts/{uin}/webhooks/{name}",
     "DELETE /v1/accounts/{uin}/webhooks/{name}",
     "GET /v1/accounts/{uin}/webhooks/{name}/failures",
+    "GET /v1/tasks/{task}/receipts",
+    "GET /v1/tasks/{task}/receipts/signed",
+    "GET /v1/receipts/key",
     "HEAD /v1/accounts",
 ];
 
@@ -108,11 +114,25 @@ impl Answer {
 
 impl Door {
     async fn open() -> Self {
-        let store: Arc<dyn Store> = Arc::new(MemStore::new().0);
+        let (store, log) = MemStore::new();
+        let (store, log): (Arc<dyn Store>, Arc<dyn catharsis_core::ports::Log>) = (Arc::new(store), Arc::new(log));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let defaults = Defaults { limits: Default::default(), requests_per_second: 20 };
         let registry = Registry::open(Arc::clone(&store), Arc::clone(&clock), Vault::new(&[7; 32]), defaults).await;
-        let admin = Admin { registry: Arc::new(registry.expect("an empty store")), store, clock };
+        let registry = Arc::new(registry.expect("an empty store"));
+        let board = Arc::new(Board::new(&[], Vec::new(), Arc::clone(&log)));
+        let newest = Arc::clone(&registry);
+        let service = Arc::new(PurgeService::new(
+            Arc::clone(&store),
+            log,
+            Arc::clone(&clock),
+            board,
+            Arc::new(move || Arc::clone(&newest.snapshot().directory)),
+            Duration::from_secs(600),
+        ));
+        let folder = tempfile::tempdir().expect("a folder");
+        let notary = Notary::open("test", &folder.path().join("receipts.pem")).expect("a new key");
+        let admin = Admin { registry, store, service, notary: Arc::new(notary), clock };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = CheckedAdmin { listen, credential: Secret::new(TOKEN.to_owned()), tls: None };
         let mut doors = JoinSet::new();
@@ -174,7 +194,7 @@ fn described(description: &Value) -> BTreeSet<String> {
 
 /// A path with something in place of its variables.
 fn filled(line: &str) -> String {
-    line.replace("{uin}", "1").replace("{name}", "x").replace("{id}", "x")
+    line.replace("{uin}", "1").replace("{name}", "x").replace("{id}", "x").replace("{task}", "1-x")
 }
 
 #[tokio::test]

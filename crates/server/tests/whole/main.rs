@@ -20,6 +20,7 @@ mod matrix;
 mod process;
 mod proof;
 mod push;
+mod receipts;
 mod recorder;
 mod samples;
 mod support;

@@ -370,7 +370,7 @@ impl Client {
 
     /// What became of a task.
     pub(crate) async fn receipts(&self, task_id: &str) -> DescribePurgeReceiptsResponse {
-        let request = DescribePurgeReceiptsRequest { task_id: task_id.into() };
+        let request = DescribePurgeReceiptsRequest::of(task_id);
         self.call("DescribePurgeReceipts", &request).await.expect("the task is known")
     }
 

@@ -20,19 +20,35 @@ pub(super) const CODES: &[ErrorCode] = &[ErrorCode::CdnDbError, ErrorCode::CdnSy
 pub struct DescribePurgeReceiptsRequest<'a> {
     /// The task; one that the account does not have is `ResourceNotFound`.
     pub task_id: Cow<'a, str>,
+    /// List the items, and the outcome of each at each node. Default: only their numbers.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub list_items: bool,
+    /// Add a statement that is signed with the server's key. Default: none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
+}
+
+impl<'a> DescribePurgeReceiptsRequest<'a> {
+    /// Of a task, in numbers.
+    #[must_use]
+    pub fn of(task_id: impl Into<Cow<'a, str>>) -> Self {
+        Self { task_id: task_id.into(), list_items: false, signed: false }
+    }
 }
 
 impl<'a> Request<'a> for DescribePurgeReceiptsRequest<'a> {
     const ACTION: Action = Action::DescribePurgeReceipts;
 
     fn from_params(mut params: Params<'a>) -> Result<Self, WireError> {
-        params.only(&["TaskId"])?;
+        params.only(&["TaskId", "ListItems", "Signed"])?;
         params.require("TaskId")?;
         let task_id = params.required_text("TaskId")?;
         if task_id.is_empty() {
             return Err(param_error("TaskId", "must not be empty", "不能为空"));
         }
-        Ok(Self { task_id })
+        let list_items = params.boolean("ListItems")?.unwrap_or_default();
+        let signed = params.boolean("Signed")?.unwrap_or_default();
+        Ok(Self { task_id, list_items, signed })
     }
 }
 
@@ -48,8 +64,42 @@ pub struct DescribePurgeReceiptsResponse {
     pub create_time: String,
     /// Its URLs.
     pub item_count: u32,
+    /// When the last node that it waits for had settled it, milliseconds since 1970; absent unless it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at_ms: Option<u64>,
     /// Each node of its areas.
     pub nodes: Vec<NodeReceipt>,
+    /// Its items in the order submitted, if they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<ReceiptItem>,
+    /// The signed statement, if it was asked for: a DSSE envelope, to be kept letter for letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+}
+
+/// An item of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ReceiptItem {
+    /// Letter by letter as submitted.
+    pub url: String,
+    /// `mainland`, `overseas` or `global`.
+    pub area: String,
+}
+
+/// Items that follow each other and have the same outcome at a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ItemOutcomes {
+    /// The first of them, counted from 1 in the order submitted.
+    pub first: u32,
+    /// The last of them.
+    pub last: u32,
+    /// `applied`, `absent`, `refused`, `before` or `pending`.
+    pub outcome: String,
+    /// Why they were refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What became of a task at one node.
@@ -72,6 +122,9 @@ pub struct NodeReceipt {
     pub applied: u32,
     /// Items of which it held no copy.
     pub absent: u32,
+    /// Items from before it came: it held nothing of them when it began to count.
+    #[serde(default)]
+    pub before: u32,
     /// Items that it will never carry out.
     pub refused: Vec<RefusedItem>,
     /// Items not settled yet.
@@ -91,6 +144,9 @@ pub struct NodeReceipt {
     /// Why it cannot be told now; absent while it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// The outcome of each item that concerns it, if items were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<ItemOutcomes>,
 }
 
 /// An item that a node refused.

@@ -38,6 +38,8 @@ pub async fn accepted_task_is_read_back_as_it_was(fixture: &mut dyn Fixture) {
     assert_eq!(record.first, first);
     let absent = TaskId::parse("1-none").expect("an id");
     assert_eq!(pair.store.task(ACCOUNT, &absent).await, Ok(None));
+    assert_eq!(pair.store.account_of(&absent).await, Ok(None));
+    assert_eq!(pair.store.account_of(&id).await, Ok(Some(ACCOUNT)));
 }
 
 /// Each area counts its own items, without a gap, and reads begin and end anywhere.

@@ -288,6 +288,11 @@ impl Store for SqliteStore {
         self.shared.readers.run(move |connection| reader::task(connection, account, &id)).await
     }
 
+    async fn account_of(&self, id: &TaskId) -> Result<Option<AccountId>, StoreError> {
+        let id = id.clone();
+        self.shared.readers.run(move |connection| reader::account_of(connection, &id)).await
+    }
+
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError> {
         self.shared.readers.run(move |connection| reader::receipts(connection, area, first, last)).await
     }

@@ -121,6 +121,14 @@ pub(super) fn task(connection: &Connection, account: AccountId, id: &TaskId) -> 
     Ok(Some(TaskRecord { task, first }))
 }
 
+/// Whose a task is.
+pub(super) fn account_of(connection: &Connection, id: &TaskId) -> Result<Option<AccountId>, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT account FROM task WHERE task_id = ?1")
+        .and_then(|mut statement| statement.query_row([id.as_str()], |row| row.get::<_, i64>(0)).optional());
+    Ok(found.map_err(|error| io(&error))?.map(|account| AccountId(account.cast_unsigned())))
+}
+
 pub(super) fn position(value: Option<i64>) -> Result<Option<Seq>, StoreError> {
     value.map(|value| unsigned(value).map(Seq)).transpose()
 }

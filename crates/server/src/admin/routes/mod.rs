@@ -8,6 +8,7 @@ mod explain;
 mod keys;
 mod policies;
 mod quotas;
+mod tasks;
 mod users;
 mod webhooks;
 
@@ -50,8 +51,8 @@ impl std::ops::Deref for Desk {
     info(
         title = "Catharsis admin API",
         version = "1",
-        description = "Operators manage accounts, users, keys, policies, domains, quotas and webhooks. Every request \
-                       needs the operator's credential. Fields that are not described are refused. Each answer has \
+        description = "Operators manage accounts, users, keys, policies, domains, quotas and webhooks, and see receipts. \
+                       Every request needs the operator's credential. Fields that are not described are refused. Each answer has \
                        its id, under which the server's log tells of it, in `X-Request-Id`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
@@ -95,6 +96,9 @@ pub(super) fn router(admin: Admin) -> axum::Router {
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::show, webhooks::delete))
         .routes(routes!(webhooks::failures))
+        .routes(routes!(tasks::receipts))
+        .routes(routes!(tasks::signed))
+        .routes(routes!(tasks::key))
         .split_for_parts();
     complete(&mut description);
     let description = serde_json::to_value(description).unwrap_or_default();

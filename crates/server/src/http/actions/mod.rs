@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use catharsis_core::account::AccountState;
 use catharsis_core::plan::Caller;
+use catharsis_core::ports::Clock;
 use catharsis_core::push::service::PushService;
 use catharsis_core::service::PurgeService;
 use catharsis_edge::protocol::LocalOrigins;
@@ -24,6 +25,7 @@ use tracing::{error, info};
 use super::{answers, error as errors};
 use crate::domains::Distribution;
 use crate::events::Events;
+use crate::receipts::Notary;
 
 /// What actions work with.
 pub(super) struct Parts {
@@ -32,6 +34,8 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) distribution: Arc<Distribution>,
     pub(super) events: Arc<Events>,
+    pub(super) notary: Arc<Notary>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) local_origins: LocalOrigins,
 }
 

@@ -116,5 +116,17 @@ pub(super) async fn receipts(parts: &Parts, call: &Checked, params: Params<'_>) 
         WireError::new(ErrorCode::ResourceNotFound, "TaskId names no task of this account.")
             .with_chinese("账号下没有该 TaskId 对应的任务。")
     };
-    ok(call.id, &answers::receipts(&receipts.ok_or_else(unknown)?))
+    let receipts = receipts.ok_or_else(unknown)?;
+    let mut answer = answers::receipts(&receipts);
+    if request.list_items {
+        answers::list_items(&mut answer, &receipts);
+    }
+    if request.signed {
+        let envelope = parts.notary.sign(&receipts, parts.clock.wall()).map_err(|error| {
+            WireError::new(ErrorCode::CdnParamError, format!("Signed cannot be given for this task: {error}."))
+                .with_chinese("该任务的签名声明过长，无法提供 Signed。")
+        })?;
+        answer.statement = Some(envelope.to_string());
+    }
+    ok(call.id, &answer)
 }

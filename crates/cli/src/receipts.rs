@@ -1,0 +1,312 @@
+//! `receipts`: what became of a task at each node; as a signed statement; and the check of one, offline.
+//!
+//! Invariant: a statement is shown only after its signature was checked, and nothing that is not `done` ends with 0.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use catharsis_statement::{ENVELOPE_BYTES_MAX, Envelope, NodeStatement, PublicKey, Statement, Status};
+use catharsis_tcapi::cdn::{
+    Action, DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, ItemOutcomes, NodeReceipt,
+};
+use serde::Serialize;
+
+use crate::Connection;
+use crate::admin::{Operator, path};
+use crate::client::Client;
+use crate::console::Console;
+use crate::ended::Ended;
+use crate::show::span;
+
+/// Bytes of a key file.
+const KEY_BYTES_MAX: u64 = 4_096;
+
+/// Whose receipts to show, or which statement to check.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Receipts {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// The task
+    #[arg(value_name = "TASK_ID", required = true)]
+    task: Option<String>,
+    /// List what became of each item at each node
+    #[arg(long, conflicts_with = "signed")]
+    items: bool,
+    /// Get a statement that is signed with the server's key, for `receipts verify`
+    #[arg(long, conflicts_with = "json")]
+    signed: bool,
+    /// Write the statement into this file instead of to standard output
+    #[arg(long, short, value_name = "FILE", requires = "signed")]
+    output: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What else can be done with receipts.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Verb {
+    /// Check a signed statement, without asking anybody, and say what it says
+    ///
+    /// Ends with 0 only if the signature fits and the task was done. 1: it fits, and the task was not done. 2: a file
+    /// cannot be read, or the key is none. 7: the file is no statement that this key signed.
+    Verify {
+        /// The statement, as `receipts --signed` wrote it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The server's public key, as `receipts public-key` printed it
+        #[arg(long, value_name = "PEM_FILE")]
+        key: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the public key that checks statements (operator)
+    PublicKey {
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+impl Receipts {
+    /// Whether a document was asked for, with or without a verb.
+    pub(crate) fn prints_json(&self) -> bool {
+        match &self.verb {
+            None => self.json,
+            Some(Verb::Verify { json, .. }) => *json,
+            Some(Verb::PublicKey { operator }) => operator.json,
+        }
+    }
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// [`Ended`].
+pub(crate) async fn run(options: Receipts, console: &mut Console) -> Result<(), Ended> {
+    match &options.verb {
+        None => of_task(&options, console).await,
+        Some(Verb::Verify { file, key, json }) => {
+            let checked = check(file, key)?;
+            if *json {
+                console.json(&checked);
+            } else {
+                tell(&checked, console);
+            }
+            checked.verdict()
+        }
+        Some(Verb::PublicKey { operator }) => public_key(operator, console).await,
+    }
+}
+
+async fn of_task(options: &Receipts, console: &mut Console) -> Result<(), Ended> {
+    let client = Client::new(&options.connection, console)?;
+    let task = options.task.as_deref().unwrap_or_default();
+    let request = DescribePurgeReceiptsRequest {
+        list_items: options.items,
+        signed: options.signed,
+        ..DescribePurgeReceiptsRequest::of(task)
+    };
+    let answer: DescribePurgeReceiptsResponse = client.call(Action::DescribePurgeReceipts, &request).await?;
+    if options.signed {
+        let statement = answer.statement.as_deref();
+        let statement = statement.ok_or_else(|| Ended::Network("the server signs no receipts".to_owned()))?;
+        return write(statement, answer.status.as_str(), options.output.as_deref(), console);
+    }
+    if options.json {
+        console.json(&answer);
+    } else {
+        show(&answer, console);
+    }
+    Ok(())
+}
+
+/// Writes a statement; what is not done is said, so that nobody files it as a proof.
+fn write(statement: &str, status: &str, output: Option<&Path>, console: &mut Console) -> Result<(), Ended> {
+    let text = format!("{statement}\n");
+    match output {
+        None => console.text(&text),
+        Some(path) => std::fs::File::create(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .map_err(|error| Ended::Output(format!("{}: {error}", path.display())))?,
+    }
+    if status != Status::Done.as_str() {
+        console.note(&format!("catharsis: warning: the task is `{status}`: this statement is no proof of a removal"));
+    }
+    Ok(())
+}
+
+fn show(answer: &DescribePurgeReceiptsResponse, console: &mut Console) {
+    console.line(&format!(
+        "task {}  {}  {} URLs, accepted {} (UTC+8)",
+        answer.task_id,
+        answer.status.as_str(),
+        answer.item_count,
+        answer.create_time
+    ));
+    let heading =
+        ["NODE", "AREA", "TIER", "APPLIED", "ABSENT", "REFUSED", "BEFORE", "PENDING", "TOOK", "FENCE", "ATTEMPTS"];
+    console.table(&heading, &answer.nodes.iter().map(row).collect::<Vec<_>>());
+    for node in &answer.nodes {
+        for refused in &node.refused {
+            console.line(&format!("{} refused {}: {}", node.node, refused.url, refused.reason));
+        }
+        if let (true, Some(trouble)) = (node.pending > 0, &node.trouble) {
+            console.line(&format!("{}: {trouble}", node.node));
+        }
+    }
+    if !answer.items.is_empty() {
+        let rows = answer.nodes.iter().flat_map(|node| item_rows(answer, node)).collect::<Vec<_>>();
+        console.table(&["ITEM", "NODE", "OUTCOME", "URL"], &rows);
+    }
+}
+
+fn row(node: &NodeReceipt) -> Vec<String> {
+    let fence = match node.fence_wait_ms {
+        0 => node.fence.clone(),
+        wait => format!("{} {}", node.fence, span(wait)),
+    };
+    vec![
+        node.node.clone(),
+        node.area.clone(),
+        node.tier.clone(),
+        node.applied.to_string(),
+        node.absent.to_string(),
+        node.refused.len().to_string(),
+        node.before.to_string(),
+        node.pending.to_string(),
+        node.took_ms.map_or_else(|| "-".to_owned(), span),
+        fence,
+        node.attempts.to_string(),
+    ]
+}
+
+/// A row for each item that concerns a node.
+fn item_rows(answer: &DescribePurgeReceiptsResponse, node: &NodeReceipt) -> Vec<Vec<String>> {
+    let row = |run: &ItemOutcomes, number: u32| {
+        // A server that names items that it does not list shows no URL for them.
+        let place = usize::try_from(number).unwrap_or_default().wrapping_sub(1);
+        let url = answer.items.get(place).map(|item| item.url.clone()).unwrap_or_default();
+        vec![number.to_string(), node.node.clone(), run.outcome.clone(), url]
+    };
+    let last = u32::try_from(answer.items.len()).unwrap_or(u32::MAX);
+    let runs = node.outcomes.iter();
+    runs.flat_map(|run| (run.first..=run.last.min(last)).map(move |number| row(run, number))).collect()
+}
+
+async fn public_key(operator: &Operator, console: &mut Console) -> Result<(), Ended> {
+    let key = operator.open(console)?.client.get(&path(&[&"receipts", &"key"])).await?;
+    if operator.json {
+        console.json(&key);
+        return Ok(());
+    }
+    let pem = key["PublicKey"].as_str().unwrap_or_default();
+    let pem = PublicKey::from_pem(pem).map_err(|error| Ended::Network(format!("the server's key: {error}")))?;
+    console.text(&pem.to_pem());
+    Ok(())
+}
+
+/// A statement whose signature fits.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Checked {
+    /// Always true: nothing else is printed.
+    verified: bool,
+    key_id: String,
+    /// Whether it says that the removal is complete.
+    proves_removal: bool,
+    statement: Statement,
+}
+
+impl Checked {
+    fn verdict(&self) -> Result<(), Ended> {
+        if self.proves_removal {
+            return Ok(());
+        }
+        let status = self.statement.status.as_str();
+        Err(Ended::Failed(vec![format!(
+            "NO PROOF OF A REMOVAL: the signature fits, and what it signs is that the task was `{status}`"
+        )]))
+    }
+}
+
+fn check(file: &Path, key: &Path) -> Result<Checked, Ended> {
+    let usage = |path: &Path, why: &dyn std::fmt::Display| Ended::Usage(format!("{}: {why}", path.display()));
+    let pem = read(key, KEY_BYTES_MAX).map_err(|error| usage(key, &error))?;
+    let key = PublicKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|error| usage(key, &error))?;
+    let bytes = read(file, ENVELOPE_BYTES_MAX as u64 + 1).map_err(|error| usage(file, &error))?;
+    let refuse = |why: &dyn std::fmt::Display| Ended::NotVerified(format!("NOT VERIFIED: {}: {why}", file.display()));
+    let text = String::from_utf8(bytes).map_err(|_| refuse(&"it is no text"))?;
+    let opened = Envelope::parse(&text).and_then(|envelope| envelope.open(&key));
+    let statement = opened.map_err(|error| refuse(&error))?;
+    let proves_removal = statement.status == Status::Done;
+    Ok(Checked { verified: true, key_id: key.id(), proves_removal, statement })
+}
+
+/// The beginning of a file.
+fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn tell(checked: &Checked, console: &mut Console) {
+    let said = &checked.statement;
+    let mut fields = vec![
+        ("signature", format!("fits; key {}", checked.key_id)),
+        ("server", said.server.clone()),
+        ("issued at", said.issued_at.clone()),
+        ("task", format!("{} of account {}", said.task_id, said.account)),
+        ("status", said.status.as_str().to_owned()),
+        ("asked for", format!("{} of each {}", said.mode, said.kind)),
+        ("accepted at", said.accepted_at.clone()),
+    ];
+    fields.extend(said.done_at.clone().map(|at| ("done at", at)));
+    for (name, value) in fields {
+        console.line(&format!("{name:<12} {value}"));
+    }
+    for (item, number) in said.items.iter().zip(1u32..) {
+        console.line(&format!("item {number:<7} {} ({})", item.url, item.area));
+    }
+    let heading = ["NODE", "AREA", "TIER", "KIND", "OUTCOMES", "FENCE", "ATTEMPTS", "SETTLED AT"];
+    console.table(&heading, &said.nodes.iter().map(node_row).collect::<Vec<_>>());
+    for node in &said.nodes {
+        for run in &node.outcomes {
+            if let Some(reason) = &run.reason {
+                console.line(&format!("{} refused {}: {reason}", node.node, numbers(run.first, run.last)));
+            }
+        }
+        if node.fence == "none" {
+            console.line(&format!(
+                "{}: no fence: a fetch that was under way may have brought an old copy back",
+                node.node
+            ));
+        }
+    }
+}
+
+fn node_row(node: &NodeStatement) -> Vec<String> {
+    let runs = node.outcomes.iter();
+    let outcomes = runs.map(|run| format!("{} {}", numbers(run.first, run.last), run.outcome.as_str()));
+    let fence = match node.fence_wait_ms {
+        0 => node.fence.clone(),
+        wait => format!("{} {}", node.fence, span(wait)),
+    };
+    vec![
+        node.node.clone(),
+        node.area.clone(),
+        node.tier.clone(),
+        node.kind.clone(),
+        outcomes.collect::<Vec<_>>().join(", "),
+        fence,
+        node.attempts.to_string(),
+        node.settled_at.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+fn numbers(first: u32, last: u32) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
