@@ -6,6 +6,7 @@
 //! Invariant: whatever comes from a disk or a socket is parsed into the engine's types here, and
 //! whatever cannot be parsed becomes a named error, never a panic.
 
+pub mod audit;
 pub mod clock;
 mod codec;
 pub mod fetch;

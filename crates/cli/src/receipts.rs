@@ -5,10 +5,11 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use catharsis_statement::{ENVELOPE_BYTES_MAX, Envelope, NodeStatement, PublicKey, Statement, Status};
+use catharsis_statement::{self as said, ENVELOPE_BYTES_MAX, Envelope, NodeStatement, PublicKey, Statement, Status};
 use catharsis_tcapi::cdn::{
-    Action, DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, ItemOutcomes, NodeReceipt,
+    Action, DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, ItemAudit, ItemOutcomes, NodeReceipt,
 };
+use catharsis_tcapi::time::format_utc;
 use serde::Serialize;
 
 use crate::Connection;
@@ -158,6 +159,11 @@ fn show(answer: &DescribePurgeReceiptsResponse, console: &mut Console) {
             console.line(&format!("{}: {trouble}", node.node));
         }
     }
+    let audits = answer.nodes.iter().flat_map(|node| node.audits.iter().map(|audit| audit_row(node, audit)));
+    let audits: Vec<Vec<String>> = audits.collect();
+    if !audits.is_empty() {
+        console.table(&["AUDITED AT (UTC)", "NODE", "VERDICT", "URL", "WHY"], &audits);
+    }
     if !answer.items.is_empty() {
         let rows = answer.nodes.iter().flat_map(|node| item_rows(answer, node)).collect::<Vec<_>>();
         console.table(&["ITEM", "NODE", "OUTCOME", "URL"], &rows);
@@ -182,6 +188,11 @@ fn row(node: &NodeReceipt) -> Vec<String> {
         fence,
         node.attempts.to_string(),
     ]
+}
+
+fn audit_row(node: &NodeReceipt, audit: &ItemAudit) -> Vec<String> {
+    let at = format_utc(i64::try_from(audit.at_ms / 1_000).unwrap_or(i64::MAX));
+    vec![at, node.node.clone(), audit.verdict.clone(), audit.url.clone(), audit.reason.clone()]
 }
 
 /// A row for each item that concerns a node.
@@ -222,9 +233,21 @@ struct Checked {
 }
 
 impl Checked {
+    /// Whether an older copy was seen afterwards.
+    fn saw_older(&self) -> bool {
+        let mut audits = self.statement.nodes.iter().flat_map(|node| &node.audits);
+        audits.any(|audit| audit.verdict == said::Verdict::Older)
+    }
+
     fn verdict(&self) -> Result<(), Ended> {
         if self.proves_removal {
             return Ok(());
+        }
+        if self.saw_older() {
+            return Err(Ended::Failed(vec![
+                "NO PROOF OF A REMOVAL: the signature fits, and what it signs is that an older copy was seen afterwards"
+                    .to_owned(),
+            ]));
         }
         let status = self.statement.status.as_str();
         Err(Ended::Failed(vec![format!(
@@ -242,8 +265,9 @@ fn check(file: &Path, key: &Path) -> Result<Checked, Ended> {
     let text = String::from_utf8(bytes).map_err(|_| refuse(&"it is no text"))?;
     let opened = Envelope::parse(&text).and_then(|envelope| envelope.open(&key));
     let statement = opened.map_err(|error| refuse(&error))?;
-    let proves_removal = statement.status == Status::Done;
-    Ok(Checked { verified: true, key_id: key.id(), proves_removal, statement })
+    let mut checked = Checked { verified: true, key_id: key.id(), proves_removal: false, statement };
+    checked.proves_removal = checked.statement.status == Status::Done && !checked.saw_older();
+    Ok(checked)
 }
 
 /// The beginning of a file.
@@ -279,6 +303,16 @@ fn tell(checked: &Checked, console: &mut Console) {
                 console.line(&format!("{} refused {}: {reason}", node.node, numbers(run.first, run.last)));
             }
         }
+        for audit in &node.audits {
+            let verdict = match audit.verdict {
+                said::Verdict::Younger => "younger than the acceptance",
+                said::Verdict::Older => "OLDER THAN THE ACCEPTANCE",
+                said::Verdict::NoCopy => "no copy",
+                said::Verdict::Untold => "cannot be told",
+            };
+            console
+                .line(&format!("{}: item {} seen at {}: {verdict} ({})", node.node, audit.item, audit.at, audit.why));
+        }
         if node.fence == "none" {
             console.line(&format!(
                 "{}: no fence: a fetch that was under way may have brought an old copy back",
@@ -309,4 +343,43 @@ fn node_row(node: &NodeStatement) -> Vec<String> {
 
 fn numbers(first: u32, last: u32) -> String {
     if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use catharsis_statement::Signer;
+    use serde_json::json;
+
+    use super::*;
+
+    /// How the check of a signed statement with this status and what auditors saw at its node ends.
+    fn ended(status: &str, verdicts: &[&str]) -> Option<u8> {
+        let look = |verdict: &&str| json!({ "Item": 1, "At": "then", "Verdict": verdict, "Why": "Age: 9" });
+        let statement = json!({
+            "Version": catharsis_statement::VERSION, "Server": "s", "IssuedAt": "now", "TaskId": "1-a", "Account": 1,
+            "Status": status, "Kind": "url", "Mode": "delete", "AcceptedAt": "then",
+            "Items": [{ "Url": "http://a.test/", "Area": "mainland" }],
+            "Nodes": [{
+                "Node": "n", "Pop": "p", "Area": "mainland", "Tier": "edge", "Kind": "varnish", "Fence": "exact",
+                "FenceWaitMs": 0, "Attempts": 1, "Duty": "counts",
+                "Outcomes": [{ "First": 1, "Last": 1, "Outcome": "applied" }],
+                "Audits": verdicts.iter().map(look).collect::<Vec<_>>(),
+            }],
+        });
+        let statement: Statement = serde_json::from_value(statement).expect("the form of a statement");
+        let signer = Signer::new(&[7; 32]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, key) = (folder.path().join("statement"), folder.path().join("key"));
+        std::fs::write(&file, Envelope::seal(&statement, &signer).expect("short").to_string()).expect("ours");
+        std::fs::write(&key, signer.public().to_pem()).expect("ours");
+        check(&file, &key).expect("it is signed").verdict().err().map(|ended| ended.status())
+    }
+
+    #[test]
+    fn statement_is_a_proof_only_if_the_task_was_done_and_no_older_copy_was_seen() {
+        assert_eq!(ended("done", &[]), None);
+        assert_eq!(ended("done", &["younger", "nocopy", "untold"]), None);
+        assert_eq!(ended("done", &["younger", "older", "younger"]), Some(1));
+        assert_eq!([ended("process", &[]), ended("fail", &["younger"])], [Some(1); 2]);
+    }
 }

@@ -37,6 +37,7 @@ pub mod retry;
 pub mod status;
 pub mod task_receipts;
 
+pub mod audit;
 pub mod board;
 pub mod error;
 pub mod ports;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::abilities::Abilities;
 use crate::area::{Area, PerArea};
+use crate::audit::Audit;
 use crate::clock::{Tick, UnixMillis};
 use crate::duty::Duty;
 use crate::error::{ChangeError, LogError, StoreError, SubmitError};
@@ -110,6 +111,18 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store fails.
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError>;
+
+    /// Keeps what an auditor saw. The same look of the same node changes nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn keep_audit(&self, audit: Audit) -> Result<(), StoreError>;
+
+    /// What auditors saw of the positions from `first` to `last` of an area, in the order of time, then of positions.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn audits(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Audit>, StoreError>;
 
     /// The cursors of these nodes: all that must answer. A node that has none gets the one that
     /// [`first_cursor`] works out. Of a drained one it is kept that it does not count, until [`Self::returned`].

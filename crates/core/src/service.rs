@@ -216,9 +216,11 @@ impl PurgeService {
             if task_receipts::refusals(&receipts, &positions) == Refusals::Some {
                 refusals = Refusals::Some;
             }
+            let audits = self.store.audits(area, *first, *last).await?;
             for (node, standing) in standings.iter().filter(|(node, _)| node.area == area) {
                 let (node, standing) = (Arc::clone(node), standing.clone());
-                nodes.push(NodeReceipts::new(node, standing, &record, &positions, &receipts));
+                let report = NodeReceipts::new(node, standing, &record, &positions, &receipts);
+                nodes.push(report.with_audits(&positions, &audits));
             }
         }
         let status = task_status(view, &record, refusals);

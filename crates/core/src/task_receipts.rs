@@ -8,13 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::{Audit, Verdict};
 use crate::board::Standing;
 use crate::clock::UnixMillis;
 use crate::duty::Duty;
 use crate::history::TaskRecord;
 use crate::invalidation::Seq;
 use crate::ports::Membership;
-use crate::receipt::{Receipt, Refusal, Settled};
+use crate::receipt::{Reason, Receipt, Refusal, Settled};
 use crate::status::{ItemStatus, Refusals};
 use crate::task::Task;
 use crate::topology::{FenceStrength, Node};
@@ -57,6 +58,21 @@ pub struct NodeReceipts {
     pub waited: Duration,
     /// Most attempts among them.
     pub attempts: u32,
+    /// What was seen from outside of its items after they were done there, in the order of time.
+    pub audits: Vec<ItemAudit>,
+}
+
+/// What an auditor saw of one item at one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemAudit {
+    /// The item, counted from 0 in the order submitted.
+    pub item: u32,
+    /// When.
+    pub at: UnixMillis,
+    /// What it says of the promise.
+    pub verdict: Verdict,
+    /// What that rests on.
+    pub why: Reason,
 }
 
 /// Items that follow each other in their task and have the same outcome at a node.
@@ -127,6 +143,7 @@ impl NodeReceipts {
             fence,
             waited: Duration::ZERO,
             attempts: 0,
+            audits: Vec::new(),
         };
         // A node that was taken out and came back may have settled a position twice: what it said last counts.
         let mut outcomes: Vec<Option<&Settled>> = vec![None; positions.len()];
@@ -152,6 +169,18 @@ impl NodeReceipts {
             report.add(record, *item, outcome);
         }
         report
+    }
+
+    /// The same with what auditors saw there.
+    #[must_use]
+    pub(crate) fn with_audits(mut self, positions: &[(Seq, usize)], audits: &[Audit]) -> Self {
+        for audit in audits.iter().filter(|audit| audit.node == self.node.id) {
+            if let Ok(place) = positions.binary_search_by_key(&audit.seq, |(seq, _)| *seq) {
+                let Audit { at, verdict, why, .. } = audit.clone();
+                self.audits.push(ItemAudit { item: count(positions[place].1), at, verdict, why });
+            }
+        }
+        self
     }
 
     fn without_receipt(&self, seq: Seq) -> ItemOutcome {

@@ -44,7 +44,8 @@ use catharsis_registry::vault::{Absent, Vault};
 
 use crate::admin::{self, Admin};
 use crate::agents::RunningAgent;
-use crate::config::{ApiSection, Checked, CheckedNode, Config, RelaySection, StoreSection};
+use crate::audit::{Auditing, Auditor, Outsides};
+use crate::config::{ApiSection, AuditMode, Checked, CheckedNode, Config, RelaySection, StoreSection};
 use crate::domains::{Contents, Distribution, DomainSink};
 use crate::edges;
 use crate::events::Events;
@@ -135,6 +136,7 @@ pub(crate) struct Engine {
     pub(crate) relay: Relay,
     pub(crate) service: Arc<PurgeService>,
     pub(crate) events: Arc<Events>,
+    pub(crate) outsides: Arc<Outsides>,
     notary: Arc<Notary>,
     pushes: Arc<PushService>,
 }
@@ -162,6 +164,7 @@ async fn start_api(
     let (store, clock) = (Arc::clone(&engine.store), Arc::clone(&engine.relay.clock));
     running.workers.spawn(prune(store, clock, retention, running.stopping.clone()));
 
+    audit(running, config, &engine);
     let managed = Admin {
         registry: Arc::clone(&engine.registry),
         store: Arc::clone(&engine.relay.store),
@@ -200,6 +203,25 @@ async fn start_api(
         notary: Arc::clone(&engine.notary),
         clock: Arc::clone(&relay.clock),
     })
+}
+
+/// Starts the auditor, if the file does not say otherwise.
+fn audit(running: &mut Running, config: &Config, engine: &Engine) {
+    let relay = &engine.relay;
+    let auditing = Auditing {
+        store: Arc::clone(&relay.store),
+        log: Arc::clone(&relay.log),
+        board: Arc::clone(&relay.board),
+        clock: Arc::clone(&relay.clock),
+        outsides: Arc::clone(&engine.outsides),
+        events: Arc::clone(&engine.events),
+    };
+    match config.audit.mode {
+        AuditMode::On => {
+            running.workers.spawn(Auditor::new(auditing, &config.audit).run(running.stopping.clone()));
+        }
+        AuditMode::Off => {}
+    }
 }
 
 async fn open_engine(
@@ -251,7 +273,7 @@ async fn open_engine(
     let key = config.receipts.signing_key_file.clone().unwrap_or_else(|| section.signing_key_path());
     let notary = Notary::open(&config.receipts.name(), &key).context("[receipts] signing_key_file")?;
     let (notary, pushes) = (Arc::new(notary), Arc::new(pushes));
-    Ok(Engine { store, registry, distribution, relay, service, events, notary, pushes })
+    Ok(Engine { store, registry, distribution, relay, service, events, outsides: Arc::default(), notary, pushes })
 }
 
 /// Opens the records, and takes in what the file holds.

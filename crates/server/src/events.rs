@@ -5,6 +5,7 @@
 //! identifiers are fields.
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -15,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tracing::{debug, error, info, warn};
 
+use catharsis_core::audit::{Verdict, nines};
 use catharsis_core::proof::{Proof, Untried};
 use catharsis_core::receipt::Settled;
 use catharsis_core::relay::{Observer, RelayEvent};
@@ -40,6 +42,20 @@ struct OutcomeLabels {
     node: String,
     area: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuditLabels {
+    node: String,
+    area: &'static str,
+    verdict: &'static str,
+}
+
+/// Looks since the start that could be judged, at whatever nodes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Audited {
+    judged: u64,
+    older: u64,
 }
 
 /// How far a node is behind.
@@ -81,6 +97,9 @@ pub struct Events {
     backlog: Family<NodeLabels, Gauge>,
     lag: Family<NodeLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     bans: Family<NodeLabels, Gauge>,
+    audits: Family<AuditLabels, Counter>,
+    consistency: Gauge<f64, std::sync::atomic::AtomicU64>,
+    audited: Mutex<Audited>,
     applied: Histogram,
     done: Histogram,
 }
@@ -103,6 +122,9 @@ impl Default for Events {
             backlog: Family::default(),
             lag: Family::default(),
             bans: Family::default(),
+            audits: Family::default(),
+            consistency: Gauge::default(),
+            audited: Mutex::default(),
             applied: latency(),
             done: latency(),
         };
@@ -127,6 +149,9 @@ impl Events {
         r.register_with_unit("node_lag", lag, Unit::Seconds, self.lag.clone());
         let bans = "Bans in the list of a Varnish, as of the last directory that was purged there";
         r.register("node_bans", bans, self.bans.clone());
+        r.register("audits", "Looks at purged items from outside, by verdict", self.audits.clone());
+        let consistency = "Nines of the looks that kept the promise: -log10 of the share that did not";
+        r.register("consistency_nines", consistency, self.consistency.clone());
         let applied = "From acceptance until a node has carried out a purge once";
         r.register_with_unit("purge_applied", applied, Unit::Seconds, self.applied.clone());
         let done = "From acceptance until every node of an area has settled a purge, fence included";
@@ -156,6 +181,22 @@ impl Events {
         self.bans.get_or_create(&node_labels(node)).set(i64::try_from(bans).unwrap_or(i64::MAX));
     }
 
+    /// A node was looked at from outside.
+    pub fn audited(&self, node: &Node, verdict: Verdict) {
+        let NodeLabels { node, area } = node_labels(node);
+        self.audits.get_or_create(&AuditLabels { node, area, verdict: verdict.as_str() }).inc();
+        let mut audited = self.audited.lock().unwrap_or_else(PoisonError::into_inner);
+        match verdict {
+            Verdict::Younger | Verdict::NoCopy => audited.judged += 1,
+            Verdict::Older => {
+                audited.judged += 1;
+                audited.older += 1;
+            }
+            Verdict::Untold => {}
+        }
+        self.consistency.set(nines(audited.judged, audited.older));
+    }
+
     /// A node was taken out: what was measured of it is no longer shown.
     pub fn forget(&self, node: &Node) {
         let labels = node_labels(node);
@@ -167,6 +208,10 @@ impl Events {
         for outcome in ["applied", "absent", "refused"] {
             let NodeLabels { node, area } = node_labels(node);
             self.outcomes.remove(&OutcomeLabels { node, area, outcome });
+        }
+        for verdict in Verdict::ALL {
+            let NodeLabels { node, area } = node_labels(node);
+            self.audits.remove(&AuditLabels { node, area, verdict: verdict.as_str() });
         }
     }
 

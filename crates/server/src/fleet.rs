@@ -12,8 +12,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use catharsis_adapters::audit::HttpOutside;
 use catharsis_adapters::probe::HttpProber;
 use catharsis_adapters::purger::NodeAddress;
+use catharsis_core::audit::Outside;
 use catharsis_core::error::StoreError;
 use catharsis_core::ports::Hop;
 use catharsis_core::push::worker::{PushWorker, Pusher};
@@ -187,6 +189,7 @@ impl Fleet {
         }
         for id in which {
             if let Some(mut crew) = self.crews.remove(id) {
+                self.engine.outsides.place(id, None);
                 crew.workers.end().await;
             }
         }
@@ -237,6 +240,11 @@ impl Fleet {
             worker = worker.with_hop(hop);
         }
         crew.workers.spawn(worker.run());
+        let clock = &self.engine.relay.clock;
+        let outside = placed.reach.traffic.map(|traffic| {
+            Arc::new(HttpOutside::new(NodeAddress::from(traffic), Arc::clone(clock))) as Arc<dyn Outside>
+        });
+        self.engine.outsides.place(&node.id, outside);
         let fetcher = pushes::fetcher(&self.sections.push, placed.reach.traffic);
         let push = PushWorker::new(self.pusher.clone(), Arc::clone(node), fetcher, stop.clone());
         crew.workers.spawn(push.run());

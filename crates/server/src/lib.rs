@@ -9,6 +9,7 @@
 pub mod admin;
 pub mod agents;
 pub mod assemble;
+mod audit;
 pub mod config;
 pub mod domains;
 mod edges;

@@ -12,13 +12,14 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use catharsis_core::audit::Verdict;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::duty::Duty;
 use catharsis_core::receipt::Settled;
 use catharsis_core::status::ItemStatus;
 use catharsis_core::target::Mode;
 use catharsis_core::task::TaskKind;
-use catharsis_core::task_receipts::{ItemOutcome, NodeReceipts, OutcomeRun, TaskReceipts};
+use catharsis_core::task_receipts::{ItemAudit, ItemOutcome, NodeReceipts, OutcomeRun, TaskReceipts};
 use catharsis_statement::{self as said, Envelope, KeyError, NodeStatement, Signer, Statement, Status, TooLong};
 use catharsis_tcapi::time::MAX_UNIX;
 use tracing::warn;
@@ -148,6 +149,21 @@ fn node(report: &NodeReceipts) -> NodeStatement {
         settled_at: report.at.map(rfc3339),
         trouble: report.standing.trouble.as_ref().map(|trouble| trouble.why.to_string()),
         outcomes: report.outcomes.iter().map(run).collect(),
+        audits: report.audits.iter().map(audit).collect(),
+    }
+}
+
+fn audit(audit: &ItemAudit) -> said::ItemAudit {
+    said::ItemAudit {
+        item: audit.item + 1,
+        at: rfc3339(audit.at),
+        verdict: match audit.verdict {
+            Verdict::Younger => said::Verdict::Younger,
+            Verdict::Older => said::Verdict::Older,
+            Verdict::NoCopy => said::Verdict::NoCopy,
+            Verdict::Untold => said::Verdict::Untold,
+        },
+        why: audit.why.as_str().to_owned(),
     }
 }
 

@@ -14,4 +14,4 @@ mod statement;
 
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, NotVerified, PAYLOAD_TYPE, TooLong};
 pub use key::{KeyError, PublicKey, Signer};
-pub use statement::{Item, NodeStatement, Outcome, OutcomeRun, Statement, Status, VERSION};
+pub use statement::{Item, ItemAudit, NodeStatement, Outcome, OutcomeRun, Statement, Status, VERSION, Verdict};

@@ -107,6 +107,9 @@ pub struct NodeStatement {
     pub trouble: Option<String>,
     /// What became of each item that concerns it.
     pub outcomes: Vec<OutcomeRun>,
+    /// What was seen from outside after it was done, where that was looked at; in the order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<ItemAudit>,
 }
 
 /// Items that follow each other and have the same outcome.
@@ -156,6 +159,36 @@ impl Outcome {
     }
 }
 
+/// One look at one item from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct ItemAudit {
+    /// The item, from 1.
+    pub item: u32,
+    /// When it was looked at.
+    pub at: String,
+    /// What it says of the promise.
+    pub verdict: Verdict,
+    /// What that rests on, for people.
+    pub why: String,
+}
+
+/// What a look says of the promise that copies from before the acceptance are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The copy was younger than the acceptance.
+    Younger,
+    /// The copy was older: the promise was broken.
+    Older,
+    /// There was no copy.
+    NoCopy,
+    /// It could not be told.
+    Untold,
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -186,6 +219,7 @@ pub(crate) mod tests {
                 trouble: None,
                 settled_at: Some("2026-11-24T11:01:00.000Z".to_owned()),
                 outcomes: vec![OutcomeRun { first: 1, last: 1, outcome: Outcome::Applied, reason: None }],
+                audits: Vec::new(),
             }],
         }
     }

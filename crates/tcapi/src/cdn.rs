@@ -28,7 +28,7 @@ pub use add_cdn_domain::AddCdnDomainRequest;
 pub use add_domain_parameters::{ADD_DOMAIN_PARAMETERS, AddDomainParameter, Reason, Treatment};
 pub use beyond::{
     CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, DescribePurgeReceiptsRequest,
-    DescribePurgeReceiptsResponse, ItemOutcomes, NodeReceipt, ReceiptItem, RefusedItem,
+    DescribePurgeReceiptsResponse, ItemAudit, ItemOutcomes, NodeReceipt, ReceiptItem, RefusedItem,
 };
 pub use cache_key::{CacheKey, KeyQueryString, KeyScheme, KeySwitch, QueryAction};
 pub use describe_domains::{BriefDomain, DescribeDomainsRequest, DescribeDomainsResponse, DomainFilter};

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
+use catharsis_core::audit::Audit;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::duty::Duty;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
@@ -62,6 +63,7 @@ pub(crate) struct State {
     notices: Vec<MemNotice>,
     cursors: HashMap<(NodeId, Area), Cursor>,
     receipts: Vec<Receipt>,
+    audits: Vec<Audit>,
 }
 
 /// What was accepted under a token.
@@ -178,6 +180,7 @@ impl MemStore {
         }
         let floors = state.floors;
         state.receipts.retain(|receipt| receipt.cursor() > *floors.get(receipt.area));
+        state.audits.retain(|audit| audit.seq > *floors.get(audit.area));
         state.pushes.retain(|push| push.accepted_at >= before);
         let day = QuotaDay::of(before);
         state.used.retain(|(_, used_on), _| *used_on >= day);
@@ -329,6 +332,23 @@ impl Store for MemStore {
         let covers = |receipt: &&Receipt| receipt.area == area && receipt.after < last && receipt.cursor() >= first;
         let mut found: Vec<Receipt> = state.receipts.iter().filter(covers).cloned().collect();
         found.sort_by_key(|receipt| (receipt.at, receipt.after, receipt.node.clone()));
+        Ok(found)
+    }
+
+    async fn keep_audit(&self, audit: Audit) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let place = |it: &Audit| (it.area, it.seq, it.node.clone(), it.at);
+        if !state.audits.iter().any(|kept| place(kept) == place(&audit)) {
+            state.audits.push(audit);
+        }
+        Ok(())
+    }
+
+    async fn audits(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Audit>, StoreError> {
+        let state = self.state();
+        let asked = |audit: &&Audit| audit.area == area && (first..=last).contains(&audit.seq);
+        let mut found: Vec<Audit> = state.audits.iter().filter(asked).cloned().collect();
+        found.sort_by_key(|audit| (audit.at, audit.seq, audit.node.clone()));
         Ok(found)
     }
 

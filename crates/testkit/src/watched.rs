@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use catharsis_core::abilities::Abilities;
 use catharsis_core::area::{Area, PerArea};
+use catharsis_core::audit::Audit;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
@@ -341,6 +342,14 @@ impl Store for WatchedStore {
 
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError> {
         self.store.receipts(area, first, last).await
+    }
+
+    async fn keep_audit(&self, audit: Audit) -> Result<(), StoreError> {
+        self.store.keep_audit(audit).await
+    }
+
+    async fn audits(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Audit>, StoreError> {
+        self.store.audits(area, first, last).await
     }
 
     async fn cursors(&self, nodes: &[Arc<Node>]) -> Result<Vec<Cursor>, StoreError> {

@@ -95,6 +95,7 @@ pub(super) fn check(config: &Config) -> Result<Checked, Vec<String>> {
     let tls = config.api.as_ref().and_then(|section| api::check(section, &mut problems.0));
     problems.0.extend(config.webhooks.problems());
     problems.0.extend(config.receipts.problems());
+    problems.0.extend(config.audit.problems());
     let seed = check_accounts(&config.accounts, &mut problems);
     check_domains(&seed, &mut problems);
     let (topology, nodes) = check_nodes(&config.nodes, &mut problems);

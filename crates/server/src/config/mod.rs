@@ -10,6 +10,7 @@ mod accounts;
 mod admin;
 mod agents;
 mod api;
+mod audit;
 mod checked;
 mod nodes;
 mod probe;
@@ -28,6 +29,7 @@ pub use accounts::{AccountSection, AreaName, DomainSection, DomainStatusName, Ke
 pub use admin::{AdminSection, CheckedAdmin, RemoteName};
 pub use agents::{AgentSection, CheckedAgent, CheckedTrafficServer, NginxSection, SquidSection, TrafficServerSection};
 pub use api::ApiSection;
+pub use audit::{AuditMode, AuditSection};
 pub use checked::{Checked, CheckedNode};
 pub use nodes::{
     EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RotationName, RouteSection, TierName,
@@ -66,6 +68,9 @@ pub struct Config {
     /// How endpoints are told that tasks have ended.
     #[serde(default)]
     pub webhooks: WebhooksSection,
+    /// Looking from outside whether what was purged is gone.
+    #[serde(default)]
+    pub audit: AuditSection,
     /// In whose name and with which key receipts are signed.
     #[serde(default)]
     pub receipts: ReceiptsSection,

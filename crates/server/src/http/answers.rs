@@ -16,13 +16,13 @@ use catharsis_core::service::{NodeReport, QuotaReport};
 use catharsis_core::status::ItemStatus;
 use catharsis_core::target::Mode;
 use catharsis_core::task::{Item, TaskKind};
-use catharsis_core::task_receipts::{NodeReceipts, OutcomeRun, TaskReceipts};
+use catharsis_core::task_receipts::{self, NodeReceipts, OutcomeRun, TaskReceipts};
 use catharsis_registry::snapshot::DomainEntry;
 use catharsis_tcapi::cdn::{
     self, BriefDomain, CacheNode, DescribeCacheNodesResponse, DescribePurgeQuotaResponse,
     DescribePurgeReceiptsResponse, DescribePurgeTasksResponse, DescribePushQuotaResponse, DescribePushTasksResponse,
-    Disable, FlushType, ItemOutcomes, NodeReceipt, Origin, Product, PurgeArea, PurgeTask, PurgeType, PushTask, Quota,
-    Readonly, ReceiptItem, RefusedItem, ServiceType, TaskArea, TaskStatus,
+    Disable, FlushType, ItemAudit, ItemOutcomes, NodeReceipt, Origin, Product, PurgeArea, PurgeTask, PurgeType,
+    PushTask, Quota, Readonly, ReceiptItem, RefusedItem, ServiceType, TaskArea, TaskStatus,
 };
 use catharsis_tcapi::time::format_utc8;
 use sha2::{Digest, Sha256};
@@ -180,7 +180,7 @@ pub(super) fn receipts(task: &TaskReceipts) -> DescribePurgeReceiptsResponse {
         create_time: create_time(task.task.accepted_at),
         item_count: u32::try_from(task.task.items.len()).unwrap_or(u32::MAX),
         done_at_ms: task.done_at().map(|at| at.0),
-        nodes: task.nodes.iter().map(|node| node_receipt(node, task.task.accepted_at)).collect(),
+        nodes: task.nodes.iter().map(|node| node_receipt(node, task)).collect(),
         items: Vec::new(),
         statement: None,
     }
@@ -200,7 +200,7 @@ fn item_outcomes(run: &OutcomeRun) -> ItemOutcomes {
     ItemOutcomes { first: run.first + 1, last: run.last + 1, outcome: outcome.as_str().to_owned(), reason }
 }
 
-fn node_receipt(report: &NodeReceipts, accepted_at: UnixMillis) -> NodeReceipt {
+fn node_receipt(report: &NodeReceipts, task: &TaskReceipts) -> NodeReceipt {
     let node = &report.node;
     NodeReceipt {
         node: node.id.to_string(),
@@ -219,13 +219,25 @@ fn node_receipt(report: &NodeReceipts, accepted_at: UnixMillis) -> NodeReceipt {
         before: report.before,
         pending: report.pending(),
         settled_at_ms: report.at.map(|at| at.0),
-        took_ms: report.at.map(|at| millis(accepted_at.until(at))),
+        took_ms: report.at.map(|at| millis(task.task.accepted_at.until(at))),
         fence: report.fence.as_str().to_owned(),
         fence_wait_ms: millis(report.waited),
         attempts: report.attempts,
         trouble: report.standing.trouble.as_ref().map(|trouble| trouble.why.to_string()),
         outcomes: Vec::new(),
+        audits: item_audits(report, task),
     }
+}
+
+fn item_audits(report: &NodeReceipts, task: &TaskReceipts) -> Vec<ItemAudit> {
+    let url = |item: u32| task.task.items.get(usize::try_from(item).ok()?).map(|item| item.url.to_string());
+    let told = |audit: &task_receipts::ItemAudit| ItemAudit {
+        url: url(audit.item).unwrap_or_default(),
+        at_ms: audit.at.0,
+        verdict: audit.verdict.as_str().to_owned(),
+        reason: audit.why.as_str().to_owned(),
+    };
+    report.audits.iter().map(told).collect()
 }
 
 /// Where the caches stand.

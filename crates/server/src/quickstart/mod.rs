@@ -25,9 +25,9 @@ use catharsis_tcapi::client::{Credentials, SignForm, Signer};
 
 use crate::assemble::{self, Running};
 use crate::config::{
-    AccountSection, ApiSection, Config, DomainSection, EdgeSection, JoinName, KeySection, KindName, LimitsSection,
-    LogFormat, LogSection, NodeAreaName, NodeSection, OpsSection, PushSection, RelaySection, Secret, StoreSection,
-    TierName,
+    AccountSection, ApiSection, AuditMode, AuditSection, Config, DomainSection, EdgeSection, JoinName, KeySection,
+    KindName, LimitsSection, LogFormat, LogSection, NodeAreaName, NodeSection, OpsSection, PushSection, RelaySection,
+    Secret, StoreSection, TierName,
 };
 use crate::edges;
 use crate::http::{Door, DoorLimits};
@@ -176,6 +176,8 @@ fn config(api: SocketAddr, ops: SocketAddr, store: PathBuf, nodes: Vec<NodeSecti
         push: PushSection::default(),
         limits: LimitsSection::default(),
         webhooks: Default::default(),
+        // It shows what its origin is asked for, and an audit asks too.
+        audit: AuditSection { mode: AuditMode::Off, ..AuditSection::default() },
         receipts: Default::default(),
         log: LogSection::default(),
         accounts: vec![AccountSection {

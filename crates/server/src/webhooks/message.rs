@@ -196,6 +196,7 @@ mod tests {
             fence: FenceStrength::Exact,
             waited: Duration::ZERO,
             attempts: 1,
+            audits: Vec::new(),
         }
     }
 

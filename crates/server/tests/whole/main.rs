@@ -5,6 +5,7 @@
 
 mod admin;
 mod agents;
+mod audit;
 mod bad_input;
 mod catch_up;
 mod cli;

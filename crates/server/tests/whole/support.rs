@@ -91,6 +91,8 @@ path = {store:?}
 [log]
 format = "json"
 filter = "info"
+[audit]
+mode = "off"
 [limits]
 {limits}
 [[account]]
@@ -127,6 +129,13 @@ name = "other.test"
     /// Takes the address for plain HTTP out of `[api]`.
     pub(crate) fn without_plain_http(mut self) -> Self {
         self.text = self.text.replacen("[api]\nlisten = \"127.0.0.1:0\"\n", "[api]\n", 1);
+        self
+    }
+
+    /// The auditor on, with the shortest tolerances: the first look comes after 3 s.
+    pub(crate) fn audited(mut self, repeats: &str) -> Self {
+        let on = format!("[audit]\nevery = \"20ms\"\nrounding = \"1s\"\nclock_skew = \"0s\"\nrepeats = {repeats}\n");
+        self.text = self.text.replacen("[audit]\nmode = \"off\"\n", &on, 1);
         self
     }
 

@@ -147,6 +147,23 @@ pub struct NodeReceipt {
     /// The outcome of each item that concerns it, if items were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outcomes: Vec<ItemOutcomes>,
+    /// What was seen from outside of its items after they were done, in the order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<ItemAudit>,
+}
+
+/// One look at one item from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ItemAudit {
+    /// The item's URL.
+    pub url: String,
+    /// When it was looked at, milliseconds since 1970.
+    pub at_ms: u64,
+    /// `younger` than the acceptance, `older` (the promise was broken), `nocopy` or `untold`.
+    pub verdict: String,
+    /// What that rests on.
+    pub reason: String,
 }
 
 /// An item that a node refused.

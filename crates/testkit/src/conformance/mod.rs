@@ -19,12 +19,14 @@ use catharsis_core::topology::{FenceStrength, Node};
 
 use crate::client::{Fetched, Source};
 
+mod audits;
 mod beside;
 mod history;
 mod nodes;
 mod pushes;
 mod tasks;
 
+pub use self::audits::*;
 pub use self::beside::*;
 pub use self::history::*;
 pub use self::nodes::*;
@@ -88,6 +90,7 @@ macro_rules! store_conformance {
             receipt_moves_the_cursor_once_however_often_it_comes,
             receipt_that_leaves_a_gap_is_an_error,
             receipts_are_found_by_the_positions_they_cover,
+            audits_are_kept_once_and_go_with_their_positions,
             refused_item_fails_and_no_other,
             history_agrees_with_the_plainest_store,
             hostile_filters_find_nothing_and_break_nothing,

@@ -16,6 +16,7 @@ use catharsis_core::receipt::{Receipt, Settled};
 use catharsis_core::task::{AccountId, TaskId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
+use super::audits;
 use super::notices;
 use super::push;
 use super::schema::{
@@ -25,7 +26,7 @@ use super::writer::{Positions, PruneStep, Submission};
 use crate::codec::outcomes;
 
 /// Rows of one table that a step of pruning deletes: a few milliseconds in which others wait.
-const PRUNE_STEP: i64 = 256;
+pub(super) const PRUNE_STEP: i64 = 256;
 
 /// A command's own result, or SQLite's failure.
 pub(super) type Done<T, E = StoreError> = Result<Result<T, E>, rusqlite::Error>;
@@ -309,7 +310,7 @@ pub(super) fn prune_step(tx: &Transaction<'_>, before: UnixMillis, positions: &P
                      AND seq <= (SELECT seq FROM log_floor WHERE area = ?1) LIMIT ?2)",
             [area, PRUNE_STEP],
         )?;
-        step.deleted += (receipts + refusals) as u64;
+        step.deleted += (receipts + refusals + audits::prune(tx, area)?) as u64;
     }
     let quotas = tx.execute(
         "DELETE FROM quota_used WHERE (account, day, kind, area) IN (

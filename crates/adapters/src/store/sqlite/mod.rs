@@ -8,6 +8,7 @@
 //! only the writer gives them; a position is announced after its transaction is on disk.
 
 mod apply;
+mod audits;
 mod checkpoint;
 mod cursors;
 mod history;
@@ -26,6 +27,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
+use catharsis_core::audit::Audit;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::history::{HistoryPage, HistoryQuery, TaskRecord};
@@ -295,6 +297,14 @@ impl Store for SqliteStore {
 
     async fn receipts(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Receipt>, StoreError> {
         self.shared.readers.run(move |connection| reader::receipts(connection, area, first, last)).await
+    }
+
+    async fn keep_audit(&self, audit: Audit) -> Result<(), StoreError> {
+        self.ask(|reply| Command::KeepAudit(Box::new(audit), reply)).await
+    }
+
+    async fn audits(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Audit>, StoreError> {
+        self.shared.readers.run(move |connection| audits::of(connection, area, first, last)).await
     }
 
     async fn cursors(&self, nodes: &[Arc<Node>]) -> Result<Vec<Cursor>, StoreError> {

@@ -26,7 +26,7 @@ const STATEMENTS_KEPT: usize = 64;
 
 /// Each entry brings the schema from the version of its index to the next. `STRICT` everywhere, so
 /// that a column never holds another type than the one named here.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     r"
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,             -- 'log_id': names this log to nodes that remember positions of it
@@ -194,10 +194,21 @@ CREATE INDEX push_open ON push_fetch (node, item) WHERE state = 0;
 -- A node that was taken out keeps its row, by which its receipts are found and pruned.
 ALTER TABLE cursor ADD COLUMN duty INTEGER NOT NULL DEFAULT 0; -- 0: counts, 1: does not, 2: was taken out
 ",
+    r"
+CREATE TABLE audit (                   -- what was seen from outside after a purge was done
+    area INTEGER NOT NULL,             -- as in log_floor
+    seq INTEGER NOT NULL,              -- the position of the purge
+    node TEXT NOT NULL,                -- through which node
+    at INTEGER NOT NULL,               -- milliseconds since 1970 when it was looked at
+    verdict INTEGER NOT NULL,          -- 0: younger than the acceptance, 1: older, 2: no copy, 3: cannot be told
+    why TEXT NOT NULL,                 -- for people
+    PRIMARY KEY (area, seq, node, at)
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The schema version that this program writes.
-const NEWEST: i32 = 4;
+const NEWEST: i32 = 5;
 
 /// Opens a connection for writing, for reading or for checkpoints; all are set up alike.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use catharsis_core::area::{Area, PerArea};
+use catharsis_core::audit::Audit;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
@@ -28,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
 use super::push::PushSubmission;
-use super::{Shared, apply, cursors, notices, push, records, schema};
+use super::{Shared, apply, audits, cursors, notices, push, records, schema};
 use crate::codec::block;
 
 /// Commands of one transaction. More would not make the shared sync noticeably cheaper, but each
@@ -47,6 +48,7 @@ pub(super) enum Command {
     Change(u64, Vec<Change>, Reply<u64, ChangeError>),
     Told(Box<Notice>, Told, Reply<(), StoreError>),
     Advance(Box<Receipt>, Reply<(), StoreError>),
+    KeepAudit(Box<Audit>, Reply<(), StoreError>),
     Cursors(Vec<Arc<Node>>, Reply<Vec<Cursor>, StoreError>),
     ForgetOthers(Vec<Arc<Node>>, Reply<Vec<NodeId>, StoreError>),
     Returned(NodeId, Area, Reply<(), StoreError>),
@@ -263,6 +265,10 @@ fn execute(
         }
         Command::Advance(receipt, reply) => {
             let done = tx.map(|tx| apply::advance(tx, &receipt));
+            settle(done, reply, answers, None)
+        }
+        Command::KeepAudit(audit, reply) => {
+            let done = tx.map(|tx| audits::keep(tx, &audit));
             settle(done, reply, answers, None)
         }
         Command::Cursors(nodes, reply) => {
