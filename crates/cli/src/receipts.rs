@@ -250,8 +250,9 @@ impl Checked {
             ]));
         }
         let status = self.statement.status.as_str();
+        let by = if self.statement.nodes.is_empty() { " at no node at all" } else { "" };
         Err(Ended::Failed(vec![format!(
-            "NO PROOF OF A REMOVAL: the signature fits, and what it signs is that the task was `{status}`"
+            "NO PROOF OF A REMOVAL: the signature fits, and what it signs is that the task was `{status}`{by}"
         )]))
     }
 }
@@ -266,7 +267,9 @@ fn check(file: &Path, key: &Path) -> Result<Checked, Ended> {
     let opened = Envelope::parse(&text).and_then(|envelope| envelope.open(&key));
     let statement = opened.map_err(|error| refuse(&error))?;
     let mut checked = Checked { verified: true, key_id: key.id(), proves_removal: false, statement };
-    checked.proves_removal = checked.statement.status == Status::Done && !checked.saw_older();
+    // Where no node is, nothing could serve a copy; but neither did anybody say that one was removed.
+    let said_by_nodes = !checked.statement.nodes.is_empty();
+    checked.proves_removal = checked.statement.status == Status::Done && said_by_nodes && !checked.saw_older();
     Ok(checked)
 }
 
@@ -302,6 +305,9 @@ fn tell(checked: &Checked, console: &mut Console) {
             if let Some(reason) = &run.reason {
                 console.line(&format!("{} refused {}: {reason}", node.node, numbers(run.first, run.last)));
             }
+        }
+        if node.duty != "counts" {
+            console.line(&format!("{}: {}: the task did not wait for it", node.node, node.duty));
         }
         for audit in &node.audits {
             let verdict = match audit.verdict {
@@ -348,23 +354,28 @@ fn numbers(first: u32, last: u32) -> String {
 #[cfg(test)]
 mod tests {
     use catharsis_statement::Signer;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     /// How the check of a signed statement with this status and what auditors saw at its node ends.
     fn ended(status: &str, verdicts: &[&str]) -> Option<u8> {
         let look = |verdict: &&str| json!({ "Item": 1, "At": "then", "Verdict": verdict, "Why": "Age: 9" });
+        let node = json!({
+            "Node": "n", "Pop": "p", "Area": "mainland", "Tier": "edge", "Kind": "varnish", "Fence": "exact",
+            "FenceWaitMs": 0, "Attempts": 1, "Duty": "counts",
+            "Outcomes": [{ "First": 1, "Last": 1, "Outcome": "applied" }],
+            "Audits": verdicts.iter().map(look).collect::<Vec<_>>(),
+        });
+        ended_at(&json!([node]), status)
+    }
+
+    fn ended_at(nodes: &Value, status: &str) -> Option<u8> {
         let statement = json!({
             "Version": catharsis_statement::VERSION, "Server": "s", "IssuedAt": "now", "TaskId": "1-a", "Account": 1,
             "Status": status, "Kind": "url", "Mode": "delete", "AcceptedAt": "then",
             "Items": [{ "Url": "http://a.test/", "Area": "mainland" }],
-            "Nodes": [{
-                "Node": "n", "Pop": "p", "Area": "mainland", "Tier": "edge", "Kind": "varnish", "Fence": "exact",
-                "FenceWaitMs": 0, "Attempts": 1, "Duty": "counts",
-                "Outcomes": [{ "First": 1, "Last": 1, "Outcome": "applied" }],
-                "Audits": verdicts.iter().map(look).collect::<Vec<_>>(),
-            }],
+            "Nodes": nodes,
         });
         let statement: Statement = serde_json::from_value(statement).expect("the form of a statement");
         let signer = Signer::new(&[7; 32]);
@@ -381,5 +392,6 @@ mod tests {
         assert_eq!(ended("done", &["younger", "nocopy", "untold"]), None);
         assert_eq!(ended("done", &["younger", "older", "younger"]), Some(1));
         assert_eq!([ended("process", &[]), ended("fail", &["younger"])], [Some(1); 2]);
+        assert_eq!(ended_at(&json!([]), "done"), Some(1), "no node said anything");
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use catharsis_testkit::client::get;
 use serde_json::Value;
 
 use crate::recorder::Recorder;
@@ -97,9 +98,19 @@ async fn whole_signed_receipt_proves_a_removal_without_the_server() {
     assert_eq!(server.ops("/receipts-key.pem").await.1, std::fs::read_to_string(&key).expect("just written"));
     let listed = world.ok(&["receipts", &task, "--items"]).await;
     assert!(listed.contains("http://www.a.test/y") && listed.contains("ITEM"), "{listed}");
+    // The operator knows the task's id only.
+    let bearer = format!("Bearer {TOKEN}");
+    let operator = async |path: &str| get(world.admin, "admin", path, &[("authorization", bearer.as_str())]).await.body;
+    let told: Value = serde_json::from_str(&operator(&format!("/v1/tasks/{task}/receipts")).await).expect("JSON");
+    assert_eq!((&told["Account"], &told["Nodes"][0]["Node"]), (&1.into(), &"one".into()));
+    let by_operator = world.file("by-operator");
+    let signed = operator(&format!("/v1/tasks/{task}/receipts/signed")).await;
+    std::fs::write(&by_operator, signed).expect("a writable folder");
+    assert!(operator("/v1/tasks/1-x/receipts").await.contains("NotFound"));
     // From here on nobody can be asked.
     assert!(server.terminate().await.success());
 
+    assert_eq!(world.verify(&by_operator, &key).await.status.code(), Some(0));
     let verified = world.verify(&file, &key).await;
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
     let said: Value = serde_json::from_slice(&verified.stdout).expect("one JSON document");
