@@ -61,6 +61,39 @@ pub struct EdgePurger {
     idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
+/// An order as it goes over the wire.
+struct Order {
+    body: Bytes,
+    /// Invalidations in it.
+    count: usize,
+    upto: Seq,
+}
+
+impl Order {
+    fn write(order: &InvalidationsRequest) -> Result<Self, Unreachable> {
+        let body = serde_json::to_vec(order).map_err(|error| odd(&error.to_string()))?;
+        Ok(Self { body: Bytes::from(body), count: order.invalidations().len(), upto: order.upto() })
+    }
+}
+
+/// A part of a batch on its way.
+struct Written {
+    /// What is known of each invalidation without asking; `None` for those in the order.
+    known: Vec<Option<Outcome>>,
+    order: Result<Order, Unreachable>,
+}
+
+impl Written {
+    fn in_order(self, answer: Result<Vec<Outcome>, Unreachable>) -> Vec<Outcome> {
+        let mut answered = answer.map(Vec::into_iter);
+        let mut next = || match &mut answered {
+            Ok(told) => told.next().unwrap_or_else(|| Outcome::Unreachable(odd("an outcome is missing"))),
+            Err(why) => Outcome::Unreachable(why.clone()),
+        };
+        self.known.into_iter().map(|known| known.unwrap_or_else(&mut next)).collect()
+    }
+}
+
 /// Why an edge's purger cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EdgePurgerError {
@@ -136,11 +169,12 @@ impl EdgePurger {
         Ok(status.domains)
     }
 
-    async fn apply_part(&self, log: &LogId, part: &[Invalidation]) -> Vec<Outcome> {
-        let mut outcomes: Vec<Option<Outcome>> = vec![None; part.len()];
+    /// Writes an order for a part of a batch.
+    fn write(&self, log: &LogId, part: &[Invalidation]) -> Written {
+        let mut known: Vec<Option<Outcome>> = vec![None; part.len()];
         let mut sent = Vec::with_capacity(part.len());
         let mut upto = Seq::ZERO;
-        for (invalidation, outcome) in part.iter().zip(&mut outcomes) {
+        for (invalidation, outcome) in part.iter().zip(&mut known) {
             upto = upto.max(invalidation.seq);
             match WireInvalidation::try_from(invalidation) {
                 Ok(wire) => sent.push(wire),
@@ -148,31 +182,26 @@ impl EdgePurger {
                 Err(_) => *outcome = Some(Outcome::Refused(Refusal::Unsupported)),
             }
         }
-        let answer = match WireSeq::try_from(upto) {
-            Ok(upto) => match InvalidationsRequest::new(log.clone(), upto, sent) {
-                Ok(request) => self.order(&request).await,
-                Err(error) => Err(odd(&error.to_string())),
-            },
-            Err(error) => Err(odd(&error.to_string())),
-        };
-        let mut answered = answer.map(Vec::into_iter);
-        let next = || match &mut answered {
-            Ok(told) => told.next().unwrap_or_else(|| Outcome::Unreachable(odd("an outcome is missing"))),
-            Err(why) => Outcome::Unreachable(why.clone()),
-        };
-        let mut next = next;
-        outcomes.into_iter().map(|known| known.unwrap_or_else(&mut next)).collect()
+        let upto = WireSeq::try_from(upto);
+        let order = upto.and_then(|upto| InvalidationsRequest::new(log.clone(), upto, sent));
+        Written { known, order: order.map_err(|error| odd(&error.to_string())).and_then(|order| Order::write(&order)) }
     }
 
-    /// Sends one order and returns an outcome for each of its invalidations.
-    async fn order(&self, order: &InvalidationsRequest) -> Result<Vec<Outcome>, Unreachable> {
-        let body = serde_json::to_vec(order).map_err(|error| odd(&error.to_string()))?;
-        let bytes = self.exchange(Method::POST, INVALIDATIONS_PATH, Bytes::from(body)).await?;
+    async fn apply_part(&self, log: &LogId, part: &[Invalidation]) -> Vec<Outcome> {
+        let written = self.write(log, part);
+        let answer = self.send(&written.order).await;
+        written.in_order(answer)
+    }
+
+    /// Sends an order, if there is one, and returns an outcome for each of its invalidations.
+    async fn send(&self, order: &Result<Order, Unreachable>) -> Result<Vec<Outcome>, Unreachable> {
+        let Order { body, count, upto } = order.as_ref().map_err(Clone::clone)?;
+        let bytes = self.exchange(Method::POST, INVALIDATIONS_PATH, body.clone()).await?;
         let answer: InvalidationsResponse = serde_json::from_slice(&bytes).map_err(|error| odd(&error.to_string()))?;
-        if answer.outcomes.len() != order.invalidations().len() {
+        if answer.outcomes.len() != *count {
             return Err(odd("the number of outcomes is not that of the invalidations"));
         }
-        if answer.position.seq() < order.upto() {
+        if answer.position.seq() < *upto {
             return Err(odd("the edge's position is behind the order"));
         }
         Ok(answer.outcomes.into_iter().map(Outcome::from).collect())
@@ -277,18 +306,21 @@ impl Purger for EdgePurger {
 
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
-        for part in batch.chunks(REQUEST_MAX) {
-            outcomes.extend(self.apply_part(&self.log, part).await);
+        let mut parts = batch.chunks(REQUEST_MAX).map(|part| self.write(&self.log, part));
+        let mut next = parts.next();
+        while let Some(written) = next.take() {
+            // The next order is written while the edge carries out this one, which is asked for first.
+            let answer;
+            (answer, next) = tokio::join!(self.send(&written.order), async { parts.next() });
+            outcomes.extend(written.in_order(answer));
         }
         outcomes
     }
 
     async fn everything(&self, upto: Seq) -> Outcome {
-        let told = match InvalidationsRequest::everything(self.log.clone(), upto) {
-            Ok(order) => self.order(&order).await,
-            Err(error) => Err(odd(&error.to_string())),
-        };
-        match told.map(|outcomes| outcomes.into_iter().next()) {
+        let order = InvalidationsRequest::everything(self.log.clone(), upto);
+        let order = order.map_err(|error| odd(&error.to_string())).and_then(|order| Order::write(&order));
+        match self.send(&order).await.map(|outcomes| outcomes.into_iter().next()) {
             Ok(Some(outcome)) => outcome,
             Ok(None) => Outcome::Unreachable(odd("an outcome is missing")),
             Err(why) => Outcome::Unreachable(why),
