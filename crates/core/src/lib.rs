@@ -30,6 +30,7 @@ pub mod topology;
 
 pub mod batch;
 pub mod duty;
+pub mod lease;
 pub mod notify;
 pub mod plan;
 pub mod progress;

@@ -129,3 +129,20 @@ pub const PLAYLIST_LEVELS: u8 = 3;
 
 /// URLs taken from one playlist. A film of three hours in segments of two seconds has 5,400.
 pub const PLAYLIST_URLS_MAX: usize = 6_000;
+
+/// How long a lease lets the built-in edge trust its copies, default. `done` waits at most about this long for an edge
+/// that is cut off; each edge is asked three times in it.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// Shortest lease that can be configured: renewals must survive a lost packet's retransmission.
+pub const LEASE_MIN: Duration = Duration::from_secs(1);
+
+/// Longest lease that can be configured. A cut-off edge may serve old copies, and keep tasks from `done`, so long.
+pub const LEASE_MAX: Duration = Duration::from_secs(600);
+
+/// By how much of a lease, in percent, the clocks of a node and the relay may drift apart before the relay takes it
+/// for ended too early. Quartz is exact to 0.01 %, and the kernel disciplines it by at most 0.05 % (adjtimex(2)).
+pub const LEASE_DRIFT_PERCENT: u32 = 1;
+
+/// What is added to that: clocks are read in milliseconds, and short leases are not to hang on the drift alone.
+pub const LEASE_SLACK: Duration = Duration::from_millis(50);

@@ -69,6 +69,15 @@ pub struct Route {
     pub upstream: Upstream,
 }
 
+/// Whether an edge needs a lease to use its copies unasked: see `catharsis_core::lease`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It uses them whenever the fence lets it; cut off from its relay, for as long as that lasts.
+    None,
+    /// Without a lease it has each copy confirmed by the upstream before it uses it.
+    Required,
+}
+
 /// An edge.
 #[derive(Clone, Debug)]
 pub struct EdgeConfig {
@@ -83,6 +92,8 @@ pub struct EdgeConfig {
     /// Where each host leads besides the domains that come over the control listener; may be empty. A
     /// request for a host that neither knows is answered with 421.
     pub routes: Vec<Route>,
+    /// Whether it uses its copies only while a relay's lease says so. Default [`Lease::None`].
+    pub lease: Lease,
     /// Whether the origins of those domains may be on this machine or its link; routes always may. Looked at
     /// when a name is looked up, too. Default: they may not.
     pub local_origins: LocalOrigins,
@@ -137,6 +148,7 @@ impl EdgeConfig {
             control,
             control_token: None,
             routes,
+            lease: Lease::None,
             local_origins: LocalOrigins::Refuse,
             below: Below::Clients,
             memory_bytes: MEMORY_BYTES,

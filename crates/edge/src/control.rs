@@ -30,14 +30,17 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::protocol::{
     BODY_BYTES_MAX, DOMAINS_BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ErrorResponse,
-    INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LANDED_BODY_BYTES_MAX, LANDED_PATH, LandedRequest,
-    LandedResponse, STATUS_PATH, StatusResponse,
+    INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LANDED_BODY_BYTES_MAX, LANDED_PATH, LEASE_PATH,
+    LandedRequest, LandedResponse, LeaseRequest, LeaseResponse, STATUS_PATH, StatusResponse,
 };
 
 pub use crate::secret::Secret;
 
 /// Relays that speak at a time. Each body is bounded, so this bounds the memory too.
 const CONNECTIONS_MAX: usize = 64;
+
+/// Bytes of a lease call: a few short fields.
+const LEASE_BODY_BYTES_MAX: usize = 1_024;
 
 /// Time for a request's header and for its body.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -57,6 +60,15 @@ pub trait Orders: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`]; with 409 for a table of the same log that is older than the one in use.
     async fn serve_domains(&self, table: DomainTable) -> Result<DomainsResponse, Refused>;
+
+    /// Takes a lease, or only tells the clock by which one may be granted. Default: there are none here, for whoever
+    /// does not look at each use of a copy.
+    ///
+    /// # Errors
+    /// [`Refused`]; 404 where there are none.
+    async fn lease(&self, _call: LeaseRequest) -> Result<LeaseResponse, Refused> {
+        Err(Refused::because(StatusCode::NOT_FOUND, "there are no leases here"))
+    }
 
     /// Tells how things stand.
     ///
@@ -196,8 +208,12 @@ impl<O: Orders> Control<O> {
                 let request = parse(&read(request.into_body(), LANDED_BODY_BYTES_MAX).await?)?;
                 Ok(json(StatusCode::OK, &self.orders.landed(request).await?))
             }
+            (&Method::POST, LEASE_PATH) => {
+                let call = parse(&read(request.into_body(), LEASE_BODY_BYTES_MAX).await?)?;
+                Ok(json(StatusCode::OK, &self.orders.lease(call).await?))
+            }
             (&Method::GET, STATUS_PATH) => Ok(json(StatusCode::OK, &self.orders.status().await?)),
-            (_, INVALIDATIONS_PATH | DOMAINS_PATH | LANDED_PATH | STATUS_PATH) => {
+            (_, INVALIDATIONS_PATH | DOMAINS_PATH | LANDED_PATH | LEASE_PATH | STATUS_PATH) => {
                 Err(Refused::because(StatusCode::METHOD_NOT_ALLOWED, "not this method"))
             }
             _ => Err(Refused::because(StatusCode::NOT_FOUND, "no such call")),

@@ -7,11 +7,13 @@
 //! Invariants: [`Edge::start`] returns once both sockets listen. An edge stops within its grace and
 //! half a second, whatever its clients and origins do; the process goes on.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use catharsis_core::lease::Run;
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
@@ -30,6 +32,7 @@ use crate::departing::Departing;
 use crate::fence::Fence;
 use crate::flights::Flights;
 use crate::key::Hasher;
+use crate::lease::Leases;
 use crate::lock::FencedLock;
 use crate::orders::EdgeOrders;
 use crate::protocol::ORIGINS_MAX;
@@ -164,9 +167,11 @@ impl Parts {
         let fence = Arc::new(fence);
         // For ever, see `Edge::start`; emptied when the edge stops.
         let rules = Arc::new(HostRules::default());
+        let leases = Arc::new(Leases::new(config.lease, run_name(), Arc::clone(&fence)));
+        let guard = || (Arc::clone(&fence), Arc::clone(&leases));
         let store: &'static Store =
-            Box::leak(Box::new(Store::new(Arc::clone(&fence), config.memory_bytes, config.object_bytes_max)));
-        let lock: &'static FencedLock = Box::leak(Box::new(FencedLock::new(Arc::clone(&fence), config.fetch_timeout)));
+            Box::leak(Box::new(Store::new(guard(), config.memory_bytes, config.object_bytes_max)));
+        let lock: &'static FencedLock = Box::leak(Box::new(FencedLock::new(guard(), config.fetch_timeout)));
         let hasher = Hasher::default();
         let routes = Arc::new(Routes::new(&config.routes, config.local_origins));
         // Each origin once, and a connection of each that had died in the pool.
@@ -178,8 +183,16 @@ impl Parts {
         };
         let proxy = EdgeProxy::new(config, Arc::clone(&routes), store, lock, keys).with_flights(flights.clone());
         let proxy = http_proxy(&conf, proxy);
-        let orders =
-            EdgeOrders { fence, store, routes, rules, hasher, flights: flights.clone(), changing: Mutex::new(()) };
+        let orders = EdgeOrders {
+            fence,
+            leases,
+            store,
+            routes,
+            rules,
+            hasher,
+            flights: flights.clone(),
+            changing: Mutex::new(()),
+        };
         Self {
             flights,
             store,
@@ -235,6 +248,11 @@ impl Parts {
             tracing::warn!(connections = connections.len(), "requests are cut off: the grace is over");
         }
     }
+}
+
+/// Another for each run, also of one machine: drawn like the keys of the standard library's hash tables.
+fn run_name() -> Run {
+    Run(RandomState::new().hash_one(std::process::id()))
 }
 
 fn prepare(stream: TcpStream, client: SocketAddr) -> Stream {

@@ -38,6 +38,8 @@ mod held;
 #[cfg(feature = "proxy")]
 mod key;
 #[cfg(feature = "proxy")]
+mod lease;
+#[cfg(feature = "proxy")]
 mod lock;
 #[cfg(feature = "proxy")]
 mod orders;

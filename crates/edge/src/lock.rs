@@ -5,8 +5,8 @@
 //! begun before it.
 //!
 //! Invariant: nobody waits for a fetch that the fence refuses: a lock whose writer's stamp is older
-//! than the newest purge of its URL, or of a directory above it, is replaced, and the newcomer fetches. The old writer keeps its
-//! permit and those who were already waiting; when it lets go it removes its own lock only.
+//! than the newest purge of its URL, or of a directory above it, is replaced, and the newcomer fetches; and so is
+//! every lock while no lease is held. The old writer keeps its permit and those who were already waiting; when it lets go it removes its own lock only.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use pingora_cache::key::CacheHashKey;
 use pingora_cache::lock::{CacheKeyLock, LockStatus, LockStub, Locked, WritePermit};
 
 use crate::fence::{Fence, RequestUrl, Stamp};
+use crate::lease::{Leases, Trust};
 use crate::ticket::Ticket;
 
 const SHARDS: usize = 16;
@@ -37,6 +38,7 @@ struct Writer {
 #[derive(Debug)]
 pub(crate) struct FencedLock {
     fence: Arc<Fence>,
+    leases: Arc<Leases>,
     shards: [Mutex<HashMap<u128, LockStub>>; SHARDS],
     next_id: AtomicU64,
     /// After this time waiters no longer wait for a writer.
@@ -44,8 +46,8 @@ pub(crate) struct FencedLock {
 }
 
 impl FencedLock {
-    pub(crate) fn new(fence: Arc<Fence>, age_max: Duration) -> Self {
-        Self { fence, shards: std::array::from_fn(|_| Mutex::default()), next_id: AtomicU64::new(1), age_max }
+    pub(crate) fn new((fence, leases): (Arc<Fence>, Arc<Leases>), age_max: Duration) -> Self {
+        Self { fence, leases, shards: std::array::from_fn(|_| Mutex::default()), next_id: AtomicU64::new(1), age_max }
     }
 
     // Every change of the table is one step, so a poisoned lock holds a whole table.
@@ -54,9 +56,13 @@ impl FencedLock {
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Without a lease nothing is: whatever is under way may have begun before a purge that was not heard of. Who
+    /// waits already looks up again afterwards, and then at the lease too.
     fn is_worth_waiting(&self, lock: &LockStub, url: &RequestUrl) -> bool {
         let writer = lock.0.extensions().get::<Writer>();
-        lock.0.lock_status() == LockStatus::Waiting && writer.is_some_and(|it| it.stamp >= self.fence.newest(url))
+        self.leases.trust() == Trust::Held
+            && lock.0.lock_status() == LockStatus::Waiting
+            && writer.is_some_and(|it| it.stamp >= self.fence.newest(url))
     }
 }
 
@@ -111,9 +117,11 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use catharsis_core::invalidation::Seq;
+    use catharsis_core::lease::Run;
     use catharsis_core::target::Mode;
 
     use super::*;
+    use crate::config::Lease;
     use crate::fence::{Purge, Scope};
     use crate::key::{Hasher, KeySite, Keyed};
     use crate::protocol::LogId;
@@ -135,7 +143,8 @@ mod tests {
     fn nobody_waits_after(purge: impl FnOnce(&Hasher, &KeySite) -> Scope) {
         let hasher = Hasher::default();
         let fence = Arc::new(Fence::new(NonZeroUsize::MIN));
-        let lock = FencedLock::new(Arc::clone(&fence), Duration::from_secs(60));
+        let leases = Arc::new(Leases::new(Lease::None, Run(1), Arc::clone(&fence)));
+        let lock = FencedLock::new((Arc::clone(&fence), leases), Duration::from_secs(60));
         let key = || key(&fence, &hasher);
         let old_key = key();
         let old = write(lock.lock(&old_key, false));

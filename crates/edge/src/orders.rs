@@ -13,13 +13,16 @@ use catharsis_core::target::Mode;
 use http::StatusCode;
 use tokio::task::block_in_place;
 
+use crate::config::Lease;
 use crate::control::{Orders, Refused};
 use crate::fence::{Fence, Purge, Scope};
 use crate::flights::Flights;
 use crate::key::Hasher;
+use crate::lease::Leases;
 use crate::protocol::{
     DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, LANDED_WITHIN, LandedRequest,
-    LandedResponse, StatusResponse, WireMode, WireOutcome, WireSeq, WireTarget,
+    LandedResponse, LeaseRequest, LeaseResponse, ProtocolError, StatusResponse, WireMillis, WireMode, WireOutcome,
+    WireRun, WireSeq, WireTarget, WireTrust,
 };
 use crate::routes::Routes;
 use crate::rules::HostRules;
@@ -28,6 +31,7 @@ use crate::storage::Store;
 /// See the module.
 pub(crate) struct EdgeOrders {
     pub(crate) fence: Arc<Fence>,
+    pub(crate) leases: Arc<Leases>,
     pub(crate) store: &'static Store,
     pub(crate) routes: Arc<Routes>,
     pub(crate) rules: Arc<HostRules>,
@@ -59,6 +63,7 @@ impl Orders for EdgeOrders {
         if let Some(flights) = &self.flights {
             flights.overtake(purges.iter().zip(&applied.points).map(|(purge, point)| (purge.scope, *point)));
         }
+        self.leases.ordered(order.log());
         // From here on the fence holds; what follows gives the memory back and looks what was there.
         if let Some(began) = applied.log_began {
             tracing::info!(log = %order.log(), "another log: everything held is forgotten");
@@ -95,6 +100,21 @@ impl Orders for EdgeOrders {
         let [known, upto] = [request.known, request.upto].map(|it| line.point(it.seq()));
         let landed = tokio::time::timeout(LANDED_WITHIN, flights.landed(known, upto)).await;
         Ok(LandedResponse { landed: wire(line.seq(landed.unwrap_or(known)))? })
+    }
+
+    async fn lease(&self, call: LeaseRequest) -> Result<LeaseResponse, Refused> {
+        let status = self.leases.call(&call.log, call.grant.map(|it| (it.run.run(), it.until.millis())));
+        let odd = |it: ProtocolError| Refused(StatusCode::INTERNAL_SERVER_ERROR, it.to_string());
+        Ok(LeaseResponse {
+            run: WireRun::new(status.run),
+            clock: WireMillis::try_from(status.clock).map_err(odd)?,
+            position: wire(self.fence.status().position)?,
+            trusts: match self.leases.mode() {
+                Lease::None => WireTrust::Always,
+                Lease::Required => WireTrust::Leased,
+            },
+            until: status.until.map(WireMillis::try_from).transpose().map_err(odd)?,
+        })
     }
 
     async fn status(&self) -> Result<StatusResponse, Refused> {

@@ -4,7 +4,8 @@
 //! of `catharsis-core`. `POST /v1/invalidations` takes an [`InvalidationsRequest`] and answers an
 //! [`InvalidationsResponse`] once the marks are set; `PUT /v1/domains` takes a [`DomainTable`] and
 //! answers a [`DomainsResponse`] once requests are routed by it; `POST /v1/landed` asks an origin hop what is on its
-//! way to caches ([`LandedRequest`]); `GET /v1/status` answers a
+//! way to caches ([`LandedRequest`]); `POST /v1/lease` takes a [`LeaseRequest`] and answers a [`LeaseResponse`];
+//! `GET /v1/status` answers a
 //! [`StatusResponse`]. A refused request is answered with 4xx and an [`ErrorResponse`].
 //!
 //! What this is not: a transport. There is no HTTP here.
@@ -15,6 +16,7 @@
 
 mod domains;
 mod landed;
+mod lease;
 mod local;
 mod names;
 mod rules;
@@ -30,6 +32,7 @@ pub use domains::{
     OriginScheme, OriginServer, ServedDomain, ServedName, Serving, WEIGHT_MAX,
 };
 pub use landed::{LANDED_BODY_BYTES_MAX, LANDED_PATH, LANDED_WITHIN, LandedRequest, LandedResponse};
+pub use lease::{LEASE_PATH, LeaseRequest, LeaseResponse, WireGrant, WireMillis, WireRun, WireTrust};
 pub use local::{LocalAddress, LocalOrigins};
 pub use names::{KeyHost, KeyPath, LogId, WireReason, WireSeq};
 pub use rules::{DomainRules, WireRules, WireScheme};
@@ -80,6 +83,12 @@ pub enum ProtocolError {
     /// More than [`INVALIDATIONS_MAX`] invalidations.
     #[error("a request holds at most {INVALIDATIONS_MAX} invalidations")]
     TooMany,
+    /// A run's name that is not of 16 hexadecimal digits.
+    #[error("a run is named by 16 hexadecimal digits")]
+    Run,
+    /// A point of a clock above [`SEQ_MAX`].
+    #[error("a clock shows at most {SEQ_MAX}")]
+    Millis,
     /// A domain that is neither a host name nor `*.` and one.
     #[error("a domain is a host name, or *. and a host name")]
     Domain,

@@ -30,6 +30,7 @@ use crate::fence::RequestUrl;
 use crate::flights::{Departure, FlightId, Flights};
 use crate::freshness::{self, Rules};
 use crate::key::Hasher;
+use crate::lease::Trust;
 use crate::lock::FencedLock;
 use crate::protocol::KeyHost;
 use crate::routes::{Entry, Routes};
@@ -411,30 +412,33 @@ fn server_name(host: Option<&KeyHost>, request: &RequestHeader) -> Result<String
 
 /// `Cache-Status` (RFC 9211) and `X-Cache` of a response.
 fn cache_status(session: &Session) -> (HeaderValue, HeaderValue) {
-    let hit = HeaderValue::from_static("HIT");
-    let miss = HeaderValue::from_static("MISS");
-    let fixed = |text: &'static str| (HeaderValue::from_static(text), miss.clone());
-    match session.cache.phase() {
+    let mut x_cache = HeaderValue::from_static("MISS");
+    let mut status = match session.cache.phase() {
         CachePhase::Hit | CachePhase::Stale | CachePhase::StaleUpdating => {
+            x_cache = HeaderValue::from_static("HIT");
             let until = session.cache.cache_meta().fresh_until();
-            let text = format!("{CACHE_NAME}; hit; ttl={}", seconds_until(until));
-            (HeaderValue::try_from(text).expect("letters, digits and marks only"), hit)
+            format!("{CACHE_NAME}; hit; ttl={}", seconds_until(until))
         }
-        CachePhase::Miss => fixed("catharsis-edge; fwd=miss; stored"),
-        CachePhase::Expired => fixed("catharsis-edge; fwd=stale; stored"),
-        CachePhase::Revalidated => fixed("catharsis-edge; fwd=stale; fwd-status=304; stored"),
-        CachePhase::RevalidatedNoCache(_) => fixed("catharsis-edge; fwd=stale; fwd-status=304"),
+        CachePhase::Miss => format!("{CACHE_NAME}; fwd=miss; stored"),
+        CachePhase::Expired => format!("{CACHE_NAME}; fwd=stale; stored"),
+        CachePhase::Revalidated => format!("{CACHE_NAME}; fwd=stale; fwd-status=304; stored"),
+        CachePhase::RevalidatedNoCache(_) => format!("{CACHE_NAME}; fwd=stale; fwd-status=304"),
         CachePhase::Disabled(_) | CachePhase::Uninit | CachePhase::Bypass | CachePhase::CacheKey => {
             let method = &session.req_header().method;
             if method != Method::GET && method != Method::HEAD {
-                fixed("catharsis-edge; fwd=method")
+                format!("{CACHE_NAME}; fwd=method")
             } else if session.cache.maybe_cache_key().is_some() {
-                fixed("catharsis-edge; fwd=miss")
+                format!("{CACHE_NAME}; fwd=miss")
             } else {
-                fixed("catharsis-edge; fwd=bypass")
+                format!("{CACHE_NAME}; fwd=bypass")
             }
         }
+    };
+    let ticket = session.cache.maybe_cache_key().and_then(Ticket::of);
+    if ticket.is_some_and(|it| it.trust() == Trust::Out) {
+        status.push_str("; detail=no-lease");
     }
+    (HeaderValue::try_from(status).expect("letters, digits and marks only"), x_cache)
 }
 
 /// Seconds until then; negative when it has passed.

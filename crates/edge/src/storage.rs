@@ -12,6 +12,7 @@
 //!   fetched or confirmed it.
 //! - A fetch that ends after a newer copy was stored, or that the fence refuses by then, stores
 //!   nothing; its own client gets its body all the same.
+//! - Without a lease (`lease`) no copy leaves it unconfirmed, and no fetch under way that is not the request's own.
 //! - A confirmation (304) changes only the very copy that was looked up.
 //!
 //! A purge of a directory removes nothing: its copies are refused from then on, and leave when they
@@ -41,6 +42,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder};
 use crate::fence::{Fence, RequestUrl, Seen, Stamp, UrlKey, Verdict};
 use crate::fill::{Fill, Size};
 use crate::held::{ByBytes, Copy, Entry, Fetch, Head, StoredHit};
+use crate::lease::{Leases, Trust};
 use crate::ticket::Ticket;
 
 /// Copies of one URL at most. A URL that varies more keeps the newest ones.
@@ -59,6 +61,7 @@ type Shard = HashMap<UrlKey, Vec<Arc<Fetch>>>;
 /// See the module.
 pub(crate) struct Store {
     fence: Arc<Fence>,
+    leases: Arc<Leases>,
     cache: Cache<UrlKey, Arc<Entry>, ByBytes>,
     /// Fetches that new requests may join. The lock of a shard also orders the writers of `cache`.
     fetches: [Mutex<Shard>; SHARDS],
@@ -76,7 +79,7 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// A store of at most `memory_bytes`. An entry larger than a shard of the cache is not kept, so
     /// there are as many shards as hold at least two of the largest objects each.
-    pub(crate) fn new(fence: Arc<Fence>, memory_bytes: u64, object_bytes_max: usize) -> Self {
+    pub(crate) fn new((fence, leases): (Arc<Fence>, Arc<Leases>), memory_bytes: u64, object_bytes_max: usize) -> Self {
         let shards = (memory_bytes / (2 * object_bytes_max as u64)).clamp(1, 64);
         // Rounded down to a power of two, as the cache would otherwise round up.
         let shards = 1_usize << shards.ilog2();
@@ -89,6 +92,7 @@ impl Store {
             .expect("items and weight are set, which is all that the builder asks for");
         Self {
             fence,
+            leases,
             cache: Cache::with_options(
                 options,
                 ByBytes,
@@ -213,12 +217,18 @@ impl Store {
         // and looks again gets a new stamp: it has not begun to fetch yet.
         ticket.set_stamp(self.fence.stamp());
         ticket.set_copy(0);
+        let trust = self.leases.trust();
+        ticket.set_trust(trust);
         let url = ticket.url();
         let slot = key.get_variance_key().copied();
         let entry = self.cache.get(&url.key());
         let copy = entry.as_ref().and_then(|it| it.copy(slot));
         let copy = copy.filter(|it| url.is_keyed_like(it.keyed));
         let verdict = copy.map_or(Verdict::Refuse, |it| self.fence.verdict(url, it.stamp, &it.seen));
+        let verdict = match (verdict, trust) {
+            (Verdict::Keep, Trust::Out) => Verdict::Expire,
+            (Verdict::Keep | Verdict::Expire | Verdict::Refuse, _) => verdict,
+        };
         if let Some(copy) = copy
             && verdict == Verdict::Keep
             && copy.head.fresh_until >= SystemTime::now()
@@ -226,7 +236,9 @@ impl Store {
             ticket.set_copy(copy.id);
             return Ok(Some((copy.head.to_meta(), StoredHit::boxed(copy))));
         }
-        if let Some(hit) = self.join(url, slot) {
+        if trust == Trust::Held
+            && let Some(hit) = self.join(url, slot)
+        {
             return Ok(Some(hit));
         }
         let Some(copy) = copy else {
@@ -238,7 +250,8 @@ impl Store {
             Verdict::Keep => {}
             Verdict::Expire => {
                 meta.expire_at(SystemTime::UNIX_EPOCH);
-                // Not even for a moment, nor when the origin fails: the purge is acknowledged.
+                // Not even for a moment, nor when the origin fails: the purge is acknowledged, or may have been
+                // taken for done by whoever waited for the lease to end.
                 meta.disable_serve_stale();
             }
         }

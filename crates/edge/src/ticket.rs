@@ -6,7 +6,7 @@
 //!
 //! Invariant: a ticket belongs to one request, whose steps follow each other.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pingora_cache::CacheKey;
@@ -14,6 +14,7 @@ use pingora_core::{Error, ErrorType, Result};
 
 use crate::fence::{RequestUrl, Stamp};
 use crate::held::Fetch;
+use crate::lease::Trust;
 
 /// What one request found and will store: it travels in the extensions of the request's cache key.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Ticket(Arc<TicketState>);
 struct TicketState {
     url: Arc<RequestUrl>,
     stamp: AtomicU64,
+    /// Whether the lease was out when it was looked up.
+    untrusted: AtomicBool,
     /// The copy that was looked up; 0 when there was none.
     copy: AtomicU64,
     fill: Mutex<Option<Arc<Fetch>>>,
@@ -33,6 +36,7 @@ impl Ticket {
         Self(Arc::new(TicketState {
             url,
             stamp: AtomicU64::new(Stamp::OLDEST.to_bits()),
+            untrusted: AtomicBool::new(false),
             copy: AtomicU64::new(0),
             fill: Mutex::new(None),
         }))
@@ -70,6 +74,15 @@ impl Ticket {
 
     pub(crate) fn set_stamp(&self, stamp: Stamp) {
         self.0.stamp.store(stamp.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Whether copies could be used unasked when this request looked up last.
+    pub(crate) fn trust(&self) -> Trust {
+        if self.0.untrusted.load(Ordering::Relaxed) { Trust::Out } else { Trust::Held }
+    }
+
+    pub(crate) fn set_trust(&self, trust: Trust) {
+        self.0.untrusted.store(trust == Trust::Out, Ordering::Relaxed);
     }
 
     /// The copy that was looked up; 0 when there was none.
