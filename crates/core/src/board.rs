@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -39,6 +40,10 @@ pub struct Standing {
     pub proof: Option<(Proof, UnixMillis)>,
     /// What it can be told; `None` until its worker has begun.
     pub abilities: Option<Abilities>,
+    /// The longest lease that it may have been granted; `None` when it is not known to need one.
+    pub lease: Option<Duration>,
+    /// Before it counts again it must have settled this too: what nodes behind it may have passed meanwhile.
+    pub owes: Seq,
 }
 
 /// Why a node cannot be told now.
@@ -125,7 +130,7 @@ impl Board {
     pub fn new(nodes: &[Arc<Node>], cursors: Vec<Cursor>, log: Arc<dyn Log>) -> Self {
         let mut known: HashMap<NodeId, Cursor> = cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
         let cells = nodes.iter().map(|node| {
-            let standing = first_standing(node, known.remove(&node.id));
+            let standing = first_standing(node, known.remove(&node.id), log.head(node.area));
             (node.id.clone(), watch::Sender::new(standing))
         });
         let cells = cells.collect();
@@ -169,9 +174,31 @@ impl Board {
 
     /// How far a node behind this shield may go: its cursor, whether it counts or not, or nothing while its
     /// content is unknown, for an edge could refill from what it has not yet forgotten.
+    ///
+    /// Behind a lapsed shield it may go as far as the log. Whatever that one answers from now on, it has asked the
+    /// origin for after it was asked itself, so a node that has been told a purge, and fetches then, gets nothing
+    /// older. Before the shield may trust its copies again it must have settled all that others can have passed
+    /// meanwhile ([`Standing::owes`]); else it would hand them an old copy that they have been told to forget.
     #[must_use]
     pub fn shield_limit(&self, shield: &NodeId) -> Seq {
         self.roster().cells.get(shield).map_or(Seq::ZERO, |cell| limit(&cell.borrow()))
+    }
+
+    /// The same for a node whose fence rests on this shield as its origin hop: never beyond its cursor. What is on
+    /// its way from there is known of purges only that the hop has been told.
+    #[must_use]
+    pub fn hop_limit(&self, hop: &NodeId) -> Seq {
+        self.roster().cells.get(hop).map_or(Seq::ZERO, |cell| known(&cell.borrow()))
+    }
+
+    /// As [`Self::shield_beyond`], for [`Self::hop_limit`].
+    pub async fn hop_beyond(&self, hop: &NodeId, after: Seq) {
+        if let Some(mut moves) = self.watch(hop)
+            && moves.wait_for(|standing| known(standing) > after).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
     /// Waits until the shield's limit is beyond `after`. Level-triggered: what happened before the
@@ -232,9 +259,9 @@ impl Board {
         for node in nodes {
             let cursor = known.remove(&node.id);
             match roster.cells.get(&node.id) {
-                Some(cell) => cell.send_modify(|standing| stay(standing, node, cursor)),
+                Some(cell) => cell.send_modify(|standing| stay(standing, node, cursor, self.log.head(node.area))),
                 None => {
-                    let mut standing = first_standing(node, cursor);
+                    let mut standing = first_standing(node, cursor, self.log.head(node.area));
                     // Cannot be, since the watermark was held; were it, the node would have to catch up first.
                     if standing.duty == Duty::Counts
                         && !roster.watermarks.get(node.area).is_reached_by(standing.settled)
@@ -281,6 +308,47 @@ impl Board {
         }
         drop(roster);
         self.moved();
+    }
+
+    /// Whether a returning node has reached what it must, so that it may count.
+    pub(crate) fn may_return(&self, node: &Node) -> bool {
+        let roster = self.roster();
+        let shown = *roster.watermarks.get(node.area);
+        roster.cells.get(&node.id).is_some_and(|cell| {
+            let standing = cell.borrow();
+            standing.duty == Duty::Returning && has_reached(&standing, shown)
+        })
+    }
+
+    /// No longer counts a node, of which the store knows that its lease has ended.
+    pub(crate) fn lapsed(&self, node: &NodeId) {
+        self.change(node, |standing| standing.duty = standing.duty.lapsed());
+    }
+
+    /// Lets a lapsed node return, which holds the watermark until it has. The nodes behind it stop where it is: what
+    /// they were allowed before lies below the log's head of this moment.
+    pub(crate) fn recall(&self, node: &Node) {
+        let head = self.log.head(node.area);
+        let mut roster = self.roster();
+        // What was shown up to now is shown: it must reach that too.
+        roster.look(node.area, head);
+        if let Some(cell) = roster.cells.get(&node.id) {
+            cell.send_if_modified(|standing| {
+                let lapsed = standing.duty == Duty::Lapsed;
+                if lapsed {
+                    standing.duty = standing.duty.recalled();
+                    standing.owes = standing.owes.max(head);
+                }
+                lapsed
+            });
+        }
+        drop(roster);
+        self.moved();
+    }
+
+    /// Shows what the store knows of a node's leases.
+    pub(crate) fn leased(&self, node: &NodeId, lease: Option<Duration>) {
+        self.change(node, |standing| standing.lease = lease);
     }
 
     pub(crate) fn applied(&self, node: &NodeId, upto: Seq) {
@@ -346,26 +414,49 @@ impl Board {
     }
 }
 
-fn first_standing(node: &Node, cursor: Option<Cursor>) -> Standing {
+fn first_standing(node: &Node, cursor: Option<Cursor>, head: Seq) -> Standing {
     let seq = cursor.as_ref().map_or(Seq::ZERO, |cursor| cursor.seq);
+    let duty = cursor.as_ref().map_or_else(|| Duty::of_new(node.rotation), |cursor| cursor.duty);
     Standing {
         applied: seq,
         settled: seq,
         membership: cursor.as_ref().map_or(Membership::Joining, |cursor| cursor.membership),
-        duty: cursor.as_ref().map_or_else(|| Duty::of_new(node.rotation), |cursor| cursor.duty),
-        last_receipt: cursor.and_then(|cursor| cursor.last_receipt),
+        duty,
+        last_receipt: cursor.as_ref().and_then(|cursor| cursor.last_receipt),
         trouble: None,
         proof: None,
         abilities: None,
+        lease: cursor.and_then(|cursor| cursor.lease),
+        owes: owed_by(duty, head),
+    }
+}
+
+/// What a node owes that did not count in a process before this one: what others passed there is not known, but it
+/// was in the log.
+const fn owed_by(duty: Duty, head: Seq) -> Seq {
+    match duty {
+        Duty::Counts => Seq::ZERO,
+        Duty::Returning | Duty::Drained | Duty::Lapsed => head,
     }
 }
 
 /// What the store knows is newer where a worker was stopped after the store had kept its receipt and before the
 /// board had shown it. Its successor must begin there: a receipt that began earlier and went further would be taken
 /// for one that was kept before.
-fn stay(standing: &mut Standing, node: &Node, cursor: Option<Cursor>) {
-    standing.duty = standing.duty.wanted(node.rotation);
+///
+/// The same holds for a lease that had ended: whoever noted that has granted none since.
+fn stay(standing: &mut Standing, node: &Node, cursor: Option<Cursor>, head: Seq) {
+    let is_lapsed = |cursor: &Cursor| cursor.duty == Duty::Lapsed;
+    if standing.duty == Duty::Lapsed || cursor.as_ref().is_some_and(is_lapsed) {
+        standing.owes = standing.owes.max(head);
+    }
+    standing.duty = match cursor.as_ref() {
+        // Of one that returns it is not kept that it does.
+        Some(cursor) if is_lapsed(cursor) && standing.duty == Duty::Counts => Duty::Lapsed,
+        Some(_) | None => standing.duty.wanted(node.rotation),
+    };
     if let Some(cursor) = cursor {
+        standing.lease = cursor.lease;
         standing.settled = standing.settled.max(cursor.seq);
         standing.applied = standing.applied.max(cursor.seq);
         standing.last_receipt = standing.last_receipt.max(cursor.last_receipt);
@@ -376,10 +467,20 @@ fn stay(standing: &mut Standing, node: &Node, cursor: Option<Cursor>) {
 }
 
 fn has_reached(standing: &Standing, watermark: Watermark) -> bool {
-    standing.membership == Membership::Member && watermark.is_reached_by(standing.settled)
+    standing.membership == Membership::Member
+        && watermark.is_reached_by(standing.settled)
+        && standing.settled >= standing.owes
 }
 
 fn limit(standing: &Standing) -> Seq {
+    match standing.duty {
+        Duty::Lapsed => Seq(u64::MAX),
+        Duty::Counts | Duty::Returning | Duty::Drained => known(standing),
+    }
+}
+
+/// How far a node's content is known.
+fn known(standing: &Standing) -> Seq {
     match standing.membership {
         Membership::Member => standing.settled,
         Membership::Joining => Seq::ZERO,

@@ -8,8 +8,8 @@
 //!
 //! A node that returns stops the watermark until it has reached it. Would the watermark run on meanwhile, a node
 //! with a longer fence than the others would never reach it under a steady flow of purges; and what is accepted
-//! from now on is done only when that node has it too. Where nobody counts, nobody serves a client, and the area
-//! is done up to the log's head: a number, not "everything", since the first node that returns or is added must
+//! from now on is done only when that node has it too. Where nobody counts, nobody serves a client from an
+//! unconfirmed copy, and the area is done up to the log's head: a number, not "everything", since the first node that returns or is added must
 //! know what was shown.
 
 use crate::invalidation::Seq;
@@ -24,6 +24,8 @@ pub enum Duty {
     Returning,
     /// It is told every purge, and nobody waits for it.
     Drained,
+    /// Its lease has ended unrenewed, so it uses no copy unasked, and nobody waits for it: see [`crate::lease`].
+    Lapsed,
 }
 
 impl Duty {
@@ -35,6 +37,26 @@ impl Duty {
             (Rotation::In, Self::Counts) => Self::Counts,
             // What it had settled when it stopped counting may be below what is shown by now.
             (Rotation::In, Self::Returning | Self::Drained) => Self::Returning,
+            // It returns when it can be told again, not when its operator says so.
+            (Rotation::In, Self::Lapsed) => Self::Lapsed,
+        }
+    }
+
+    /// What it has to do once its lease has certainly ended. A drained node stays one: nobody waits for it anyway.
+    #[must_use]
+    pub const fn lapsed(self) -> Self {
+        match self {
+            Self::Counts | Self::Returning | Self::Lapsed => Self::Lapsed,
+            Self::Drained => Self::Drained,
+        }
+    }
+
+    /// What it has to do now that it can be told again.
+    #[must_use]
+    pub const fn recalled(self) -> Self {
+        match self {
+            Self::Lapsed => Self::Returning,
+            Self::Counts | Self::Returning | Self::Drained => self,
         }
     }
 
@@ -73,7 +95,7 @@ impl Watermark {
             match duty {
                 Duty::Counts => lowest = Some(lowest.map_or(settled, |lowest| lowest.min(settled))),
                 Duty::Returning => return self.shown,
-                Duty::Drained => {}
+                Duty::Drained | Duty::Lapsed => {}
             }
         }
         self.shown = self.shown.max(lowest.unwrap_or(head));

@@ -9,6 +9,10 @@ enum Event {
     Purge,
     Settle(usize, u64),
     Rotate(usize, Rotation),
+    /// Its lease has ended.
+    Lapse(usize),
+    /// It can be told again.
+    Recall(usize),
     /// It reports that it may count, if it may.
     Report(usize),
     Add(Rotation),
@@ -22,6 +26,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => Just(Event::Purge),
         6 => (0usize..8, 0u64..6).prop_map(|(which, by)| Event::Settle(which, by)),
         2 => (0usize..8, rotation.clone()).prop_map(|(which, to)| Event::Rotate(which, to)),
+        2 => (0usize..8).prop_map(Event::Lapse),
+        2 => (0usize..8).prop_map(Event::Recall),
         3 => (0usize..8).prop_map(Event::Report),
         1 => rotation.prop_map(Event::Add),
         1 => (0usize..8).prop_map(Event::TakeOut),
@@ -60,6 +66,16 @@ impl Model {
             Event::Rotate(which, to) => {
                 if let Some((duty, _)) = self.at(which) {
                     *duty = duty.wanted(to);
+                }
+            }
+            Event::Lapse(which) => {
+                if let Some((duty, _)) = self.at(which) {
+                    *duty = duty.lapsed();
+                }
+            }
+            Event::Recall(which) => {
+                if let Some((duty, _)) = self.at(which) {
+                    *duty = duty.recalled();
                 }
             }
             Event::Report(which) => {
@@ -112,6 +128,7 @@ proptest! {
         let before = model.head;
         for which in 0..model.nodes.len() {
             model.happen(Event::Rotate(which, Rotation::In));
+            model.happen(Event::Recall(which));
         }
         // Purges flow faster than anybody settles them.
         for _ in 0..=before.0 {

@@ -41,6 +41,7 @@ pub mod task_receipts;
 pub mod audit;
 pub mod board;
 pub mod error;
+pub mod leasing;
 pub mod ports;
 pub mod proof;
 pub mod push;

@@ -146,3 +146,6 @@ pub const LEASE_DRIFT_PERCENT: u32 = 1;
 
 /// What is added to that: clocks are read in milliseconds, and short leases are not to hang on the drift alone.
 pub const LEASE_SLACK: Duration = Duration::from_millis(50);
+
+/// How soon a node is granted what it has just named: at once, but for one that has another name each time.
+pub const LEASE_PROMPTLY: Duration = Duration::from_millis(5);

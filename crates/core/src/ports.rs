@@ -6,6 +6,8 @@
 //! Rules for implementers: every call may be repeated and then changes nothing; nothing is answered
 //! before it is durable; every target gets a named outcome.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::abilities::Abilities;
@@ -16,6 +18,7 @@ use crate::duty::Duty;
 use crate::error::{ChangeError, LogError, StoreError, SubmitError};
 use crate::history::{HistoryPage, HistoryQuery, TaskRecord};
 use crate::invalidation::{Invalidation, Seq};
+use crate::lease::{Grant, Named};
 use crate::notice::{Notice, Told, Undelivered};
 use crate::plan::{Claim, Plan};
 use crate::quota::{PerKind, QuotaDay};
@@ -144,6 +147,20 @@ pub trait Store: Send + Sync {
     /// When the store fails.
     async fn returned(&self, node: &NodeId, area: Area) -> Result<(), StoreError>;
 
+    /// Notes how long the leases are that a node may be granted from now on, and with it that it uses no copy unasked
+    /// without one; `None`: that it uses them as it likes. It is in [`Cursor::lease`] from then on, until the node is
+    /// taken out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn leased(&self, node: &NodeId, area: Area, lease: Option<Duration>) -> Result<(), StoreError>;
+
+    /// Notes that a node's lease has ended, so that it does not count ([`Duty::Lapsed`]) until [`Self::returned`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn lapsed(&self, node: &NodeId, area: Area) -> Result<(), StoreError>;
+
     /// Notes that a node of unknown content has forgotten everything, which was true at `cursor`.
     ///
     /// # Errors
@@ -171,6 +188,8 @@ pub struct Cursor {
     pub duty: Duty,
     /// When its last receipt came; `None` before the first.
     pub last_receipt: Option<UnixMillis>,
+    /// The longest lease that it may have been granted; `None` when it is not known to need one.
+    pub lease: Option<Duration>,
 }
 
 /// The cursor of a node that has none, beside the `others` of its area that have one.
@@ -189,7 +208,14 @@ pub fn first_cursor<'a>(node: &Node, others: impl Iterator<Item = &'a Cursor>, h
     let is_member = |id: &NodeId| others.iter().any(|it| it.node == *id && it.membership == Membership::Member);
     let vouched = node.join == Join::Empty && node.shield.as_ref().is_none_or(is_member);
     let membership = if head == Seq::ZERO || vouched { Membership::Member } else { Membership::Joining };
-    Cursor { node: node.id.clone(), seq, membership, duty: Duty::of_new(node.rotation), last_receipt: None }
+    Cursor {
+        node: node.id.clone(),
+        seq,
+        membership,
+        duty: Duty::of_new(node.rotation),
+        last_receipt: None,
+        lease: None,
+    }
 }
 
 /// Whether a node's content is known.
@@ -261,6 +287,26 @@ pub trait Hop: Send + Sync {
     /// # Errors
     /// When the hop does not say.
     async fn landed(&self, known: Seq, upto: Seq) -> Result<Seq, Unreachable>;
+}
+
+/// How one node is granted leases (`crate::lease`).
+#[async_trait]
+pub trait Lessor: Send + Sync {
+    /// Asks the node for its clock, and grants it a lease if there is one to grant. May be dropped before it
+    /// has ended.
+    ///
+    /// # Errors
+    /// [`Unreachable`]: the grant may have arrived or not, or may arrive yet.
+    async fn call(&self, grant: Option<Grant>) -> Result<Trusts, Unreachable>;
+}
+
+/// When a node uses its copies unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusts {
+    /// While it holds a lease, by its clock.
+    Leased(Named),
+    /// As it likes: it is one that nobody may stop to wait for.
+    Always,
 }
 
 /// Time and chance.

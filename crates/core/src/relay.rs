@@ -36,7 +36,7 @@ use crate::progress::{Progress, Ready, Span};
 use crate::proof::{Prober, Proof};
 use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
 use crate::retry::{Decision, Liveness, RetryPolicy, decide};
-use crate::topology::{Node, Schedule};
+use crate::topology::{Fence, Node, Schedule};
 use hop::Landing;
 
 /// What happened at a node, for logs and metrics.
@@ -77,6 +77,12 @@ pub enum RelayEvent<'a> {
         /// How often it was tried in a row.
         attempt: u32,
     },
+    /// Its lease has ended unrenewed: nobody waits for it until it has returned.
+    Lapsed,
+    /// It counts, and is granted leases, again.
+    Resumed,
+    /// The node uses its copies as it likes, though it is to need leases: it is waited for however long it is away.
+    TrustsAlways,
     /// The store or the log failed; the same step is tried again.
     StoreFailed {
         /// How.
@@ -259,9 +265,12 @@ impl Worker {
     /// How far the log and the shield allow this node to go.
     fn limit(&self) -> Seq {
         let head = self.relay.log.head(self.node.area);
-        match &self.node.shield {
-            None => head,
-            Some(shield) => head.min(self.relay.board.shield_limit(shield)),
+        match (&self.node.shield, &self.node.fence) {
+            (None, _) => head,
+            (Some(hop), Fence::Hop) => head.min(self.relay.board.hop_limit(hop)),
+            (Some(shield), Fence::Exact | Fence::Bounded(_) | Fence::None) => {
+                head.min(self.relay.board.shield_limit(shield))
+            }
         }
     }
 
@@ -271,8 +280,12 @@ impl Worker {
     async fn wait(&self, applied: Seq, until: Option<Tick>, landing: &mut Landing) -> Result<(), Stopped> {
         let more = async {
             self.relay.log.wait(self.node.area, applied).await;
-            if let Some(shield) = &self.node.shield {
-                self.relay.board.shield_beyond(shield, applied).await;
+            match (&self.node.shield, &self.node.fence) {
+                (None, _) => {}
+                (Some(hop), Fence::Hop) => self.relay.board.hop_beyond(hop, applied).await,
+                (Some(shield), Fence::Exact | Fence::Bounded(_) | Fence::None) => {
+                    self.relay.board.shield_beyond(shield, applied).await;
+                }
             }
         };
         let due = async {

@@ -29,7 +29,7 @@ use catharsis_core::area::Area;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::keys::RulesOf;
-use catharsis_core::ports::{Clock, Hop, Log, Purger, Store};
+use catharsis_core::ports::{Clock, Hop, Lessor, Log, Purger, Store};
 use catharsis_core::push::ports::PushStore;
 use catharsis_core::push::service::PushService;
 use catharsis_core::receipt::{Reason, Unreachable};
@@ -297,8 +297,21 @@ async fn open_registry(
     Ok(Arc::new(registry))
 }
 
-/// How a node is told of purges and, if it serves domains by the API's word, of those.
-pub(crate) type Told = (Arc<dyn Purger>, Option<Arc<dyn DomainSink>>);
+/// How a node is told.
+pub(crate) struct Told {
+    /// Of purges.
+    pub(crate) purger: Arc<dyn Purger>,
+    /// Of domains, if it serves them by the API's word.
+    pub(crate) sink: Option<Arc<dyn DomainSink>>,
+    /// Of leases, if it may need them.
+    pub(crate) lessor: Option<Arc<dyn Lessor>>,
+}
+
+impl Told {
+    fn of(purger: impl Purger + 'static) -> Self {
+        Self { purger: Arc::new(purger), sink: None, lessor: None }
+    }
+}
 
 /// How the origin hop of a node is asked, when its fence rests on one.
 pub(crate) fn hop(placed: &Placed, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Option<Arc<dyn Hop>>> {
@@ -333,35 +346,35 @@ pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, eng
                 let management = Management::new(NodeAddress::from(port.address), &port.secret);
                 varnish = varnish.with_cap(management, u64::from(port.bans_max), gauge);
             }
-            (Arc::new(varnish), None)
+            Told::of(varnish)
         }
-        NodeKind::Nginx => (Arc::new(NginxPurger::new(address, limits, rules)), None),
+        NodeKind::Nginx => Told::of(NginxPurger::new(address, limits, rules)),
         NodeKind::Squid => {
             let squid = SquidPurger::new(address, limits, Arc::clone(&rules));
-            let squid = match reach.htcp {
+            Told::of(match reach.htcp {
                 Some(htcp) => squid.with_htcp(NodeAddress::from(htcp), limits, rules),
                 None => squid,
-            };
-            (Arc::new(squid), None)
+            })
         }
         NodeKind::TrafficServer => {
             let purger = TrafficServerPurger::new(address, limits, rules);
             match reach.agent.map(NodeAddress::from) {
                 Some(agent) => {
                     let sink = EdgeDomains::new(control(agent.clone())?, log_id)?;
-                    (Arc::new(purger.with_agent(control(agent)?)), Some(Arc::new(sink)))
+                    Told { sink: Some(Arc::new(sink)), ..Told::of(purger.with_agent(control(agent)?)) }
                 }
-                None => (Arc::new(purger), None),
+                None => Told::of(purger),
             }
         }
         NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent => {
             let sink = EdgeDomains::new(control(address.clone())?, log_id)?;
-            let purger = control(address)?;
-            let purger = match agent_abilities(node.kind) {
-                Some(abilities) => purger.for_agent(abilities),
-                None => purger,
+            let purger = control(address.clone())?;
+            let told = match agent_abilities(node.kind) {
+                Some(abilities) => Told::of(purger.for_agent(abilities)),
+                // On a connection of its own: a purge that hangs must not keep the lease's end from being known.
+                None => Told { lessor: Some(Arc::new(control(address)?)), ..Told::of(purger) },
             };
-            (Arc::new(purger), Some(Arc::new(sink)))
+            Told { sink: Some(Arc::new(sink)), ..told }
         }
     })
 }

@@ -1,5 +1,7 @@
 //! The built-in edges of this process, from their sections.
 
+#[cfg(feature = "edge")]
+use crate::config::EdgeLeaseName;
 use crate::config::{EdgeSection, Secret};
 
 #[cfg(feature = "edge")]
@@ -15,7 +17,7 @@ pub(crate) fn start(section: &EdgeSection, token: Option<&Secret>) -> anyhow::Re
 
     use anyhow::Context;
     use catharsis_core::domain::DomainName;
-    use catharsis_edge::config::{Below, HostPattern, Route, Upstream};
+    use catharsis_edge::config::{Below, HostPattern, Lease, Route, Upstream};
 
     let mut routes = Vec::new();
     for route in &section.routes {
@@ -35,6 +37,10 @@ pub(crate) fn start(section: &EdgeSection, token: Option<&Secret>) -> anyhow::Re
     config.object_bytes_max = section.object_max.as_usize();
     config.marks_max = NonZeroUsize::new(section.marks_max).unwrap_or(NonZeroUsize::MIN);
     config.default_ttl = section.default_ttl.map(|span| span.0);
+    config.lease = match section.lease {
+        EdgeLeaseName::Required => Lease::Required,
+        EdgeLeaseName::None => Lease::None,
+    };
     config.local_origins = section.local_origins;
     config.connect_timeout = section.connect_timeout.0;
     config.read_timeout = section.read_timeout.0;

@@ -100,6 +100,7 @@ pub struct Events {
     audits: Family<AuditLabels, Counter>,
     consistency: Gauge<f64, std::sync::atomic::AtomicU64>,
     audited: Mutex<Audited>,
+    lapsed: Family<NodeLabels, Gauge>,
     applied: Histogram,
     done: Histogram,
 }
@@ -125,6 +126,7 @@ impl Default for Events {
             audits: Family::default(),
             consistency: Gauge::default(),
             audited: Mutex::default(),
+            lapsed: Family::default(),
             applied: latency(),
             done: latency(),
         };
@@ -152,6 +154,8 @@ impl Events {
         r.register("audits", "Looks at purged items from outside, by verdict", self.audits.clone());
         let consistency = "Nines of the looks that kept the promise: -log10 of the share that did not";
         r.register("consistency_nines", consistency, self.consistency.clone());
+        let lapsed = "1 while nobody waits for a node because its lease has ended, 0 once it counts again";
+        r.register("node_lapsed", lapsed, self.lapsed.clone());
         let applied = "From acceptance until a node has carried out a purge once";
         r.register_with_unit("purge_applied", applied, Unit::Seconds, self.applied.clone());
         let done = "From acceptance until every node of an area has settled a purge, fence included";
@@ -204,6 +208,7 @@ impl Events {
         self.lag.remove(&labels);
         self.proven.remove(&labels);
         self.bans.remove(&labels);
+        self.lapsed.remove(&labels);
         self.unreachable.remove(&labels);
         for outcome in ["applied", "absent", "refused"] {
             let NodeLabels { node, area } = node_labels(node);
@@ -282,6 +287,20 @@ impl Observer for Events {
             }
             RelayEvent::CannotJoin { why } => {
                 error!(node = name, %why, "a node of unknown content cannot be told to forget everything, so it cannot join");
+            }
+            RelayEvent::Lapsed => {
+                self.lapsed.get_or_create(&node_labels(node)).set(1);
+                warn!(node = name, "lease ended: the node uses no copy unconfirmed, and nobody waits for it");
+            }
+            RelayEvent::Resumed => {
+                self.lapsed.get_or_create(&node_labels(node)).set(0);
+                info!(node = name, "the node has caught up and counts again");
+            }
+            RelayEvent::TrustsAlways => {
+                warn!(
+                    node = name,
+                    "the edge does not need leases, so tasks wait for it however long it is away: set its `lease = \"required\"`"
+                );
             }
             RelayEvent::StoreFailed { error } => {
                 self.store_failures.inc();

@@ -1,7 +1,7 @@
 //! The running workers of each node, and how they follow the configuration file.
 //!
 //! What this is: a crew for each node (the relay's worker, the prefetch's, for an edge the one that tells it its
-//! domains, and the one by which a node returns), and the steps from one list of nodes to the next. What this is
+//! domains and the one that grants it leases, or else the one by which a node returns), and the steps from one list of nodes to the next. What this is
 //! not: what differs (`crate::reload`), who counts (`catharsis_core::duty`), or which adapter a node needs
 //! (`crate::assemble`).
 //!
@@ -17,7 +17,8 @@ use catharsis_adapters::probe::HttpProber;
 use catharsis_adapters::purger::NodeAddress;
 use catharsis_core::audit::Outside;
 use catharsis_core::error::StoreError;
-use catharsis_core::ports::Hop;
+use catharsis_core::leasing::lease;
+use catharsis_core::ports::{Hop, Lessor};
 use catharsis_core::push::worker::{PushWorker, Pusher};
 use catharsis_core::relay::Worker;
 use catharsis_core::returning::come_back;
@@ -66,7 +67,10 @@ impl std::fmt::Debug for Fleet {
 struct Crew {
     placed: Placed,
     workers: Stoppable,
-    /// Stopped before anything changes, so that what it keeps in the store cannot come behind a drain.
+    /// How it is granted leases, if it may need them.
+    lessor: Option<Arc<dyn Lessor>>,
+    /// Whoever grants it leases, or only brings it back. Stopped before anything changes, so that what it keeps in the
+    /// store cannot come behind a drain.
     back: Stoppable,
 }
 
@@ -229,7 +233,7 @@ impl Fleet {
     }
 
     /// Starts the workers of a node that has none.
-    fn man(&mut self, placed: Placed, ((purger, sink), hop): Manned) {
+    fn man(&mut self, placed: Placed, (Told { purger, sink, lessor }, hop): Manned) {
         let mut crew = Stoppable::below(&self.stop);
         let (node, stop) = (&placed.node, &crew.stop);
         let mut worker = Worker::new(self.engine.relay.clone(), Arc::clone(node), purger, stop.clone());
@@ -257,15 +261,23 @@ impl Fleet {
             crew.workers.spawn(publisher.run(stop.clone()));
         }
         let back = Stoppable::below(&self.stop);
-        self.crews.insert(placed.node.id.clone(), Crew { placed, workers: crew, back });
+        self.crews.insert(placed.node.id.clone(), Crew { placed, workers: crew, lessor, back });
     }
 
-    /// Starts whoever brings a node back, which ends at once where there is nothing to do.
+    /// Starts whoever grants a node leases, or else brings it back, which ends at once where there is nothing to do.
     fn bring_back(&mut self, id: &NodeId) {
         if let Some(crew) = self.crews.get_mut(id) {
             let mut back = Stoppable::below(&self.stop);
             let relay = self.engine.relay.clone();
-            back.workers.spawn(come_back(relay, Arc::clone(&crew.placed.node), back.stop.clone()));
+            let (node, stop) = (Arc::clone(&crew.placed.node), back.stop.clone());
+            match (&crew.lessor, crew.placed.reach.lease) {
+                (Some(lessor), Some(length)) => {
+                    back.workers.spawn(lease(relay, node, Arc::clone(lessor), length, stop));
+                }
+                (Some(_), None) | (None, _) => {
+                    back.workers.spawn(come_back(relay, node, stop));
+                }
+            }
             crew.back = back;
         }
     }

@@ -144,6 +144,7 @@ fn node(report: &NodeReceipts) -> NodeStatement {
             Duty::Counts => "counts",
             Duty::Returning => "returning",
             Duty::Drained => "drained",
+            Duty::Lapsed => "lapsed",
         }
         .to_owned(),
         settled_at: report.at.map(rfc3339),

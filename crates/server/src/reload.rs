@@ -165,7 +165,12 @@ fn changed(old: &Placed, new: &Placed, is_shield_another: bool) -> Option<Kind> 
         ("how its origin hop is reached", old.hop != new.hop),
         ("where its shield's clients connect", old.above != new.above),
     ];
-    let others = [("join", was.join != is.join), ("rotation", was.rotation != is.rotation)];
+    let others = [
+        // Who grants it begins anew with every change of the file.
+        ("lease", old.reach.lease != new.reach.lease),
+        ("join", was.join != is.join),
+        ("rotation", was.rotation != is.rotation),
+    ];
     let workers = if of_workers.iter().any(|(_, differs)| *differs) { Workers::New } else { Workers::Kept };
     let what: Vec<&str> = of_workers.into_iter().chain(others).filter(|(_, differs)| *differs).map(|it| it.0).collect();
     let rotation = (was.rotation != is.rotation).then_some(is.rotation);

@@ -8,7 +8,15 @@ fn placed(node: Node) -> Placed {
     let address = "127.0.0.1:1".parse().expect("an address");
     Placed {
         node: Arc::new(node),
-        reach: CheckedNode { address, traffic: None, token: None, agent: None, htcp: None, management: None },
+        reach: CheckedNode {
+            address,
+            traffic: None,
+            token: None,
+            agent: None,
+            htcp: None,
+            management: None,
+            lease: None,
+        },
         hop: None,
         above: None,
     }

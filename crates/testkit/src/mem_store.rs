@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
@@ -387,6 +388,20 @@ impl Store for MemStore {
         Ok(())
     }
 
+    async fn leased(&self, node: &NodeId, area: Area, lease: Option<Duration>) -> Result<(), StoreError> {
+        if let Some(cursor) = self.state().cursors.get_mut(&(node.clone(), area)) {
+            cursor.lease = lease;
+        }
+        Ok(())
+    }
+
+    async fn lapsed(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
+        if let Some(cursor) = self.state().cursors.get_mut(&(node.clone(), area)) {
+            cursor.duty = cursor.duty.lapsed();
+        }
+        Ok(())
+    }
+
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {
         let mut state = self.state();
         let entry = state.cursors.entry((node.clone(), area)).or_insert_with(|| Cursor {
@@ -395,6 +410,7 @@ impl Store for MemStore {
             membership: Membership::Member,
             duty: Duty::Counts,
             last_receipt: None,
+            lease: None,
         });
         entry.seq = entry.seq.max(cursor);
         entry.membership = Membership::Member;
@@ -410,6 +426,7 @@ impl Store for MemStore {
             membership: Membership::Joining,
             duty: Duty::Counts,
             last_receipt: None,
+            lease: None,
         });
         if receipt.after < entry.seq {
             return Ok(());

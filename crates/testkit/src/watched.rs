@@ -364,6 +364,14 @@ impl Store for WatchedStore {
         self.write(|| self.store.returned(node, area)).await
     }
 
+    async fn leased(&self, node: &NodeId, area: Area, lease: Option<Duration>) -> Result<(), StoreError> {
+        self.write(|| self.store.leased(node, area, lease)).await
+    }
+
+    async fn lapsed(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
+        self.write(|| self.store.lapsed(node, area)).await
+    }
+
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {
         self.write(|| self.store.joined(node, area, cursor)).await
     }

@@ -9,6 +9,7 @@
 //! Invariant: an answer that does not speak of each invalidation sent is no answer.
 
 mod hop;
+mod lease;
 
 use std::sync::{Mutex, PoisonError};
 

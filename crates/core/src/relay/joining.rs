@@ -10,7 +10,7 @@ use super::{RelayEvent, Stopped, Worker};
 use crate::invalidation::Seq;
 use crate::proof::{Proof, prove};
 use crate::receipt::{Outcome, Unreachable};
-use crate::topology::Schedule;
+use crate::topology::{Fence, Schedule};
 
 impl Worker {
     /// Lets the node prove that it purges, until it does or it turns out that it cannot be tried.
@@ -71,9 +71,16 @@ impl Worker {
         let (Some(shield), Some(before)) = (&self.node.shield, cursor.0.checked_sub(1)) else {
             return Ok(());
         };
+        let board = &self.relay.board;
+        let joined = async {
+            match self.node.fence {
+                Fence::Hop => board.hop_beyond(shield, Seq(before)).await,
+                Fence::Exact | Fence::Bounded(_) | Fence::None => board.shield_beyond(shield, Seq(before)).await,
+            }
+        };
         tokio::select! {
             () = self.stop.cancelled() => Err(Stopped),
-            () = self.relay.board.shield_beyond(shield, Seq(before)) => Ok(()),
+            () = joined => Ok(()),
         }
     }
 

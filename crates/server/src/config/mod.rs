@@ -32,7 +32,8 @@ pub use api::ApiSection;
 pub use audit::{AuditMode, AuditSection};
 pub use checked::{Checked, CheckedNode};
 pub use nodes::{
-    EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RotationName, RouteSection, TierName,
+    EdgeLeaseName, EdgeSection, FenceSection, JoinName, KindName, LeaseName, NodeAreaName, NodeSection, RotationName,
+    RouteSection, TierName,
 };
 pub use probe::ProbeSection;
 pub use push::PushSection;

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Secret, Size, Span};
 
+/// The word for no leases.
+const NO_LEASE: &str = "none";
+
 /// A cache that is purged.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +53,10 @@ pub struct NodeSection {
     pub token: Option<Secret>,
     /// A file that holds the token and nothing else.
     pub token_file: Option<PathBuf>,
+    /// The built-in edge: how long it may use its copies unasked after it was reached last, from `1s` to `10m`, default
+    /// `10s`; a task waits about that long for one that is cut off. `none`: it gets no leases, and tasks wait for it
+    /// however long it is away. To be set to `none` here before its own `[[edge]] lease` is.
+    pub lease: Option<LeaseName>,
     /// Traffic Server: the control listener of the agent beside it, which is told of directories. Absent:
     /// directories are refused there, and `join` must be `empty`.
     pub agent: Option<SocketAddr>,
@@ -133,6 +140,45 @@ pub enum RotationName {
     Drained,
 }
 
+/// The leases of a node: a span, or the word `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseName {
+    /// It gets none.
+    None,
+    /// So long.
+    Length(Span),
+}
+
+impl<'de> Deserialize<'de> for LeaseName {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text == NO_LEASE {
+            return Ok(Self::None);
+        }
+        Span::deserialize(serde::de::value::StringDeserializer::new(text)).map(Self::Length)
+    }
+}
+
+impl Serialize for LeaseName {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => to.serialize_str(NO_LEASE),
+            Self::Length(length) => length.serialize(to),
+        }
+    }
+}
+
+/// Whether an edge that runs here uses its copies only under a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EdgeLeaseName {
+    /// It does.
+    #[default]
+    Required,
+    /// It uses them whenever its fence lets it.
+    None,
+}
+
 /// The fence of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
@@ -201,6 +247,10 @@ pub struct EdgeSection {
     pub fetch_timeout: Span,
     /// How long a response stays fresh that is cacheable but does not say how long; absent: it is not kept.
     pub default_ttl: Option<Span>,
+    /// Whether it uses its copies only while its relay lets it by a lease: `required` (default), or `none`. Without a
+    /// lease each copy is confirmed by its origin before it is used; an edge that no relay tells wants `none`.
+    #[serde(default)]
+    pub lease: EdgeLeaseName,
     /// Whether a domain's origin may be on this machine or its link: `refuse` (default) or `allow`. Looked at
     /// when its name is looked up, too. Where routes lead is not asked.
     #[serde(default)]
@@ -250,6 +300,7 @@ impl EdgeSection {
             read_timeout: Self::read_timeout(),
             fetch_timeout: Self::fetch_timeout(),
             default_ttl: None,
+            lease: EdgeLeaseName::Required,
             local_origins: LocalOrigins::Refuse,
             hop: false,
             routes: vec![RouteSection { host: "*".to_owned(), upstream }],

@@ -252,6 +252,7 @@ fn abilities(of: &Abilities) -> impl Iterator<Item = (String, String)> + use<> {
 fn cache_node(report: &NodeReport) -> CacheNode {
     let (node, standing) = (&report.node, &report.standing);
     let state = match (&standing.trouble, standing.membership, standing.duty) {
+        (_, _, Duty::Lapsed) => "lapsed",
         (Some(_), _, _) => "unreachable",
         (None, Membership::Joining, _) => "joining",
         (None, Membership::Member, Duty::Returning) => "returning",

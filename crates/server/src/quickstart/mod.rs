@@ -209,6 +209,7 @@ fn node(name: &str, area: NodeAreaName, (control, traffic): (SocketAddr, SocketA
         token: None,
         token_file: None,
         agent: None,
+        lease: None,
         management: None,
         management_secret_file: None,
         bans_max: None,

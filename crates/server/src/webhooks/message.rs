@@ -182,6 +182,8 @@ mod tests {
             trouble: None,
             proof: None,
             abilities: None,
+            lease: None,
+            owes: Seq(0),
         };
         NodeReceipts {
             node: plans::node(name).into(),

@@ -194,7 +194,8 @@ async fn broken_file_changes_nothing_and_other_sections_wait_for_a_restart() {
 async fn node_that_was_away_from_the_file_over_a_restart_is_of_unknown_content() {
     let origin = Origin::start().await;
     let (traffic, control) = (free_address(), free_address());
-    let _edge = Setup::edge_only(traffic, control, origin.address()).start();
+    // It is to hold old copies while no relay knows it.
+    let _edge = Setup::edge_only(traffic, control, origin.address()).edge_line("lease = \"none\"").start();
     let other = Recorder::start().await;
     let base = Setup::new().node("other", "mainland", "varnish", other.address, "fence = { kind = \"none\" }");
     let with_edge = base.clone().node("edge", "mainland", "edge", control, "");

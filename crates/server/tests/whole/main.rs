@@ -15,6 +15,7 @@ mod crash;
 mod domains;
 mod fence;
 mod fleet;
+mod leases;
 mod limits;
 mod limits_exact;
 mod matrix;

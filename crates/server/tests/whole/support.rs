@@ -126,6 +126,12 @@ name = "other.test"
         self
     }
 
+    /// Adds a line to the first `[[edge]]`.
+    pub(crate) fn edge_line(mut self, line: &str) -> Self {
+        self.text = self.text.replacen("[[edge]]\n", &format!("[[edge]]\n{line}\n"), 1);
+        self
+    }
+
     /// Takes the address for plain HTTP out of `[api]`.
     pub(crate) fn without_plain_http(mut self) -> Self {
         self.text = self.text.replacen("[api]\nlisten = \"127.0.0.1:0\"\n", "[api]\n", 1);

@@ -85,6 +85,7 @@ macro_rules! store_conformance {
             new_node_begins_where_the_slowest_of_its_area_is,
             node_that_has_forgotten_everything_is_a_member,
             drained_node_does_not_count_until_it_has_returned,
+            node_whose_lease_has_ended_does_not_count_until_it_has_returned,
             new_node_begins_at_those_that_count_only,
             node_that_was_taken_out_is_new_when_it_comes_again_and_its_receipts_stay,
             receipt_moves_the_cursor_once_however_often_it_comes,

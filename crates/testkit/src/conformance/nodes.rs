@@ -104,6 +104,39 @@ pub async fn drained_node_does_not_count_until_it_has_returned(fixture: &mut dyn
     assert_eq!(duty(&pair, &new).await, Duty::Drained);
 }
 
+/// Whether a node's lease has ended, and how long its leases are, outlives the process; that it was taken out ends both.
+///
+/// # Panics
+/// When it does not.
+pub async fn node_whose_lease_has_ended_does_not_count_until_it_has_returned(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let (node, length) = (node("n"), Some(std::time::Duration::from_secs(10)));
+    assert_eq!(duty(&pair, &node).await, Duty::Counts);
+    submit(&pair, plan(1, &["http://a.test/1"], MAINLAND)).await;
+    pair.store.advance(receipt(&node, 0, vec![Settled::Applied])).await.expect("writable");
+    for _ in 0..2 {
+        pair.store.leased(&node.id, node.area, length).await.expect("writable");
+        pair.store.lapsed(&node.id, node.area).await.expect("writable");
+    }
+    drop(pair);
+    let pair = fixture.reopen().await;
+    let cursors = pair.store.cursors(&[Arc::new(node.clone())]).await.expect("readable");
+    assert_eq!((cursors[0].duty, cursors[0].lease), (Duty::Lapsed, length));
+    assert_eq!(cursor(&pair, &node).await, (Seq(1), Membership::Member));
+    pair.store.returned(&node.id, node.area).await.expect("writable");
+    pair.store.leased(&node.id, node.area, None).await.expect("writable");
+    let cursors = pair.store.cursors(&[Arc::new(node.clone())]).await.expect("readable");
+    assert_eq!((cursors[0].duty, cursors[0].lease), (Duty::Counts, None));
+
+    pair.store.leased(&node.id, node.area, length).await.expect("writable");
+    pair.store.lapsed(&node.id, node.area).await.expect("writable");
+    pair.store.forget_others(&[]).await.expect("writable");
+    // Nothing that comes late brings it back.
+    pair.store.lapsed(&node.id, node.area).await.expect("writable");
+    let cursors = pair.store.cursors(&[Arc::new(node)]).await.expect("readable");
+    assert_eq!((cursors[0].duty, cursors[0].lease), (Duty::Counts, None), "it is new, and nothing is known of it");
+}
+
 /// A drained node that is far behind must not bring a new one below what is done.
 ///
 /// # Panics

@@ -4,6 +4,7 @@
 //! that is in `apply`. Invariant: a node that was taken out is unknown, but its row stays as long as its receipts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::clock::UnixMillis;
@@ -25,6 +26,7 @@ const fn duty_code(duty: Duty) -> i64 {
     match duty {
         Duty::Counts => 0,
         Duty::Returning | Duty::Drained => 1,
+        Duty::Lapsed => 3,
     }
 }
 
@@ -32,6 +34,7 @@ fn duty_of(code: i64) -> Result<Duty, StoreError> {
     match code {
         0 => Ok(Duty::Counts),
         1 => Ok(Duty::Drained),
+        3 => Ok(Duty::Lapsed),
         other => Err(damaged(&format!("{other} is no duty"))),
     }
 }
@@ -74,12 +77,12 @@ pub(super) fn of(tx: &Transaction<'_>, nodes: &[Arc<Node>], heads: &PerArea<Seq>
 /// The stored cursor of each node, if it has one.
 fn known(tx: &Transaction<'_>, nodes: &[Arc<Node>]) -> Done<Vec<Option<Cursor>>> {
     let mut read = tx.prepare_cached(
-        "SELECT seq, membership, last_receipt, duty FROM cursor WHERE area = ?1 AND node = ?2 AND duty <> ?3",
+        "SELECT seq, membership, last_receipt, duty, lease FROM cursor WHERE area = ?1 AND node = ?2 AND duty <> ?3",
     )?;
     let mut known = Vec::with_capacity(nodes.len());
     for node in nodes {
         let row = read.query_row(params![area_code(node.area), node.id.as_str(), TAKEN_OUT], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         });
         match row.optional()?.map(|row| cursor_of(&node.id, row)).transpose() {
             Ok(cursor) => known.push(cursor),
@@ -89,15 +92,16 @@ fn known(tx: &Transaction<'_>, nodes: &[Arc<Node>]) -> Done<Vec<Option<Cursor>>>
     Ok(Ok(known))
 }
 
-type Row = (i64, i64, Option<i64>, i64);
+type Row = (i64, i64, Option<i64>, i64, Option<i64>);
 
-fn cursor_of(node: &NodeId, (seq, membership, last, duty): Row) -> Result<Cursor, StoreError> {
+fn cursor_of(node: &NodeId, (seq, membership, last, duty, lease): Row) -> Result<Cursor, StoreError> {
     Ok(Cursor {
         node: node.clone(),
         seq: Seq(unsigned(seq)?),
         membership: membership_of(membership)?,
         duty: duty_of(duty)?,
         last_receipt: last.map(unsigned).transpose()?.map(UnixMillis),
+        lease: lease.map(unsigned).transpose()?.map(Duration::from_millis),
     })
 }
 
@@ -118,7 +122,7 @@ pub(super) fn forget_others(tx: &Transaction<'_>, nodes: &[Arc<Node>]) -> Done<V
             )?
             .execute(params![area, id])?;
         if bare == 0 {
-            tx.prepare_cached("UPDATE cursor SET duty = ?3 WHERE area = ?1 AND node = ?2")?
+            tx.prepare_cached("UPDATE cursor SET duty = ?3, lease = NULL WHERE area = ?1 AND node = ?2")?
                 .execute(params![area, id, TAKEN_OUT])?;
         }
         if duty != TAKEN_OUT {
@@ -135,6 +139,25 @@ pub(super) fn returned(tx: &Transaction<'_>, node: &NodeId, area: Area) -> Done<
         area_code(area),
         node.as_str(),
         duty_code(Duty::Counts),
+        TAKEN_OUT
+    ])?;
+    Ok(Ok(()))
+}
+
+/// Notes the leases of a node.
+pub(super) fn leased(tx: &Transaction<'_>, node: &NodeId, area: Area, lease: Option<Duration>) -> Done<()> {
+    let millis = lease.map(|it| signed(u64::try_from(it.as_millis()).unwrap_or(u64::MAX)));
+    tx.prepare_cached("UPDATE cursor SET lease = ?3 WHERE area = ?1 AND node = ?2 AND duty <> ?4")?
+        .execute(params![area_code(area), node.as_str(), millis, TAKEN_OUT])?;
+    Ok(Ok(()))
+}
+
+/// Notes that a node's lease has ended. One that returns from a drain is kept as lapsed from then on.
+pub(super) fn lapsed(tx: &Transaction<'_>, node: &NodeId, area: Area) -> Done<()> {
+    tx.prepare_cached("UPDATE cursor SET duty = ?3 WHERE area = ?1 AND node = ?2 AND duty <> ?4")?.execute(params![
+        area_code(area),
+        node.as_str(),
+        duty_code(Duty::Lapsed),
         TAKEN_OUT
     ])?;
     Ok(Ok(()))

@@ -24,6 +24,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
@@ -320,6 +321,16 @@ impl Store for SqliteStore {
     async fn returned(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
         let node = node.clone();
         self.ask(|reply| Command::Returned(node, area, reply)).await
+    }
+
+    async fn leased(&self, node: &NodeId, area: Area, lease: Option<Duration>) -> Result<(), StoreError> {
+        let node = node.clone();
+        self.ask(|reply| Command::Leased(node, area, lease, reply)).await
+    }
+
+    async fn lapsed(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
+        let node = node.clone();
+        self.ask(|reply| Command::Lapsed(node, area, reply)).await
     }
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {

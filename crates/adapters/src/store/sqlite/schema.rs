@@ -26,7 +26,7 @@ const STATEMENTS_KEPT: usize = 64;
 
 /// Each entry brings the schema from the version of its index to the next. `STRICT` everywhere, so
 /// that a column never holds another type than the one named here.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     r"
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,             -- 'log_id': names this log to nodes that remember positions of it
@@ -192,7 +192,11 @@ CREATE INDEX push_open ON push_fetch (node, item) WHERE state = 0;
 ",
     r"
 -- A node that was taken out keeps its row, by which its receipts are found and pruned.
-ALTER TABLE cursor ADD COLUMN duty INTEGER NOT NULL DEFAULT 0; -- 0: counts, 1: does not, 2: was taken out
+ALTER TABLE cursor ADD COLUMN duty INTEGER NOT NULL DEFAULT 0; -- 0: counts, 1: does not, 2: was taken out, 3: its lease has ended
+",
+    r"
+-- The longest lease that a node may have been granted, in milliseconds; NULL when it is not known to need one.
+ALTER TABLE cursor ADD COLUMN lease INTEGER;
 ",
     r"
 CREATE TABLE audit (                   -- what was seen from outside after a purge was done
@@ -208,7 +212,7 @@ CREATE TABLE audit (                   -- what was seen from outside after a pur
 ];
 
 /// The schema version that this program writes.
-const NEWEST: i32 = 5;
+const NEWEST: i32 = 6;
 
 /// Opens a connection for writing, for reading or for checkpoints; all are set up alike.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {

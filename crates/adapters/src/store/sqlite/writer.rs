@@ -9,6 +9,7 @@
 //! memory as they were.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::audit::Audit;
@@ -52,6 +53,8 @@ pub(super) enum Command {
     Cursors(Vec<Arc<Node>>, Reply<Vec<Cursor>, StoreError>),
     ForgetOthers(Vec<Arc<Node>>, Reply<Vec<NodeId>, StoreError>),
     Returned(NodeId, Area, Reply<(), StoreError>),
+    Leased(NodeId, Area, Option<Duration>, Reply<(), StoreError>),
+    Lapsed(NodeId, Area, Reply<(), StoreError>),
     Joined(NodeId, Area, Seq, Reply<(), StoreError>),
     Prune(UnixMillis, Reply<PruneStep, StoreError>),
 }
@@ -281,6 +284,14 @@ fn execute(
         }
         Command::Returned(node, area, reply) => {
             let done = tx.map(|tx| cursors::returned(tx, &node, area));
+            settle(done, reply, answers, None)
+        }
+        Command::Leased(node, area, lease, reply) => {
+            let done = tx.map(|tx| cursors::leased(tx, &node, area, lease));
+            settle(done, reply, answers, None)
+        }
+        Command::Lapsed(node, area, reply) => {
+            let done = tx.map(|tx| cursors::lapsed(tx, &node, area));
             settle(done, reply, answers, None)
         }
         Command::Joined(node, area, cursor, reply) => {

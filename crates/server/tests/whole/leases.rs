@@ -1,0 +1,179 @@
+//! A built-in edge that is cut off from its relay, as processes of their own with a wire between them.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use catharsis_tcapi::cdn::{DescribeCacheNodesResponse, TaskStatus};
+use catharsis_testkit::client::{Fetched, Source, get};
+use catharsis_testkit::origin::Origin;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::support::{Client, PATIENCE, Setup, free_address};
+
+const HOST: &str = "inland.a.test";
+const LEASE: Duration = Duration::from_secs(2);
+const IMPATIENT: &str = "[relay]\nretry_max = \"200ms\"\n";
+
+/// A wire from the relay to the edge's control listener, which can be cut and mended. Cut, what was under way is
+/// lost without a word, and nothing answers: as when a cable is pulled.
+struct Wire {
+    address: SocketAddr,
+    whole: watch::Sender<bool>,
+}
+
+impl Wire {
+    async fn to(control: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let whole = watch::Sender::new(true);
+        let state = whole.subscribe();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(carry(stream, control, state.clone()));
+            }
+        });
+        Self { address, whole }
+    }
+
+    fn cut(&self) {
+        self.whole.send_replace(false);
+    }
+
+    fn mend(&self) {
+        self.whole.send_replace(true);
+    }
+}
+
+async fn carry(mut from: TcpStream, control: SocketAddr, mut whole: watch::Receiver<bool>) {
+    let carrying = async {
+        let mut to = TcpStream::connect(control).await?;
+        tokio::io::copy_bidirectional(&mut from, &mut to).await
+    };
+    tokio::select! {
+        _ended = carrying => return,
+        _cut = whole.wait_for(|whole| !*whole) => {}
+    }
+    // Open and silent until the wire is mended; what was sent meanwhile is lost with the connection.
+    let _mended = whole.wait_for(|whole| *whole).await;
+}
+
+async fn page(edge: SocketAddr, path: &str) -> Fetched {
+    get(edge, HOST, path, &[]).await
+}
+
+fn cache_status(page: &Fetched) -> &str {
+    page.fields.get("cache-status").expect("the edge tells").to_str().expect("text")
+}
+
+/// Asks until the edge answers from its cache.
+async fn await_hit(edge: SocketAddr, path: &str) -> Fetched {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let page = page(edge, path).await;
+        if page.source() == Source::Hit {
+            return page;
+        }
+        assert!(Instant::now() < deadline, "{path} is never answered from the cache: {page:?}");
+    }
+}
+
+async fn state(client: &Client) -> String {
+    let answer: DescribeCacheNodesResponse =
+        client.call("DescribeCacheNodes", &json!({})).await.expect("it has no parameters");
+    answer.nodes[0].state.clone()
+}
+
+async fn await_state(client: &Client, wanted: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while state(client).await != wanted {
+        assert!(Instant::now() < deadline, "the edge is not {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn purge(client: &Client, path: &str) -> String {
+    client.purge(&[&format!("http://{HOST}{path}")]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_edge_that_is_cut_off_keeps_nobody_waiting_beyond_its_lease_and_serves_nothing_old() {
+    let origin = Origin::start().await;
+    let (traffic, control) = (free_address(), free_address());
+    let _edge = Setup::edge_only(traffic, control, origin.address()).start();
+    let wire = Wire::to(control).await;
+    let setup = Setup::new().section(IMPATIENT).node("edge", "mainland", "edge", wire.address, "lease = \"2s\"\n");
+    let server = setup.start();
+    let client = server.client();
+    client.await_status(&purge(&client, "/first").await, TaskStatus::Done).await;
+    for path in ["/p", "/while"] {
+        assert_eq!(await_hit(traffic, path).await.body, "v1");
+    }
+
+    origin.set_version("/p", 2);
+    wire.cut();
+    let began = Instant::now();
+    let task = purge(&client, "/p").await;
+    assert_eq!(page(traffic, "/p").await.body, "v1", "it has not heard of it, and its lease runs");
+    client.await_status(&task, TaskStatus::Done).await;
+    let waited = began.elapsed();
+    let confirmed = page(traffic, "/p").await;
+    assert_eq!(confirmed.body, "v2", "done means gone");
+    assert!(cache_status(&confirmed).ends_with("; detail=no-lease"), "{}", cache_status(&confirmed));
+    assert!(waited < LEASE * 2, "about a lease: {waited:?}");
+    assert_eq!(
+        server.await_event("lease ended: the node uses no copy unconfirmed, and nobody waits for it")["node"],
+        "edge"
+    );
+    assert_eq!(state(&client).await, "lapsed");
+
+    // Nobody waits for it now, nor after a restart of the relay.
+    origin.set_version("/while", 2);
+    let second = purge(&client, "/while").await;
+    client.await_status(&second, TaskStatus::Done).await;
+    assert!(server.terminate().await.success());
+    let server = setup.start();
+    let client = server.client();
+    for task in [&task, &second] {
+        assert_eq!(client.receipts(task).await.status, TaskStatus::Done, "what was done stays done");
+    }
+    assert_eq!(state(&client).await, "lapsed");
+    assert_eq!(page(traffic, "/while").await.body, "v2");
+
+    wire.mend();
+    await_state(&client, "ok").await;
+    for path in ["/p", "/while"] {
+        assert_eq!(await_hit(traffic, path).await.body, "v2", "{path}");
+    }
+    assert_eq!(client.receipts(&second).await.nodes[0].pending, 0, "it has caught up");
+    wire.cut();
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_edge_without_leases_is_waited_for_and_serves_its_copies_while_it_is_cut_off() {
+    let origin = Origin::start().await;
+    let (traffic, control) = (free_address(), free_address());
+    let _edge = Setup::edge_only(traffic, control, origin.address()).edge_line("lease = \"none\"").start();
+    let wire = Wire::to(control).await;
+    let setup = Setup::new().section("[relay]\nfail_after = \"3s\"\nretry_max = \"200ms\"\n").node(
+        "edge",
+        "mainland",
+        "edge",
+        wire.address,
+        "lease = \"1s\"\n",
+    );
+    let server = setup.start();
+    let client = server.client();
+    assert_eq!(await_hit(traffic, "/p").await.body, "v1");
+    origin.set_version("/p", 2);
+    wire.cut();
+    let task = purge(&client, "/p").await;
+    let failed = client.await_status(&task, TaskStatus::Fail).await;
+    assert_eq!((&*failed.nodes[0].node, failed.nodes[0].pending), ("edge", 1));
+    assert_eq!(page(traffic, "/p").await.body, "v1");
+    wire.mend();
+    client.await_status(&task, TaskStatus::Done).await;
+    assert_eq!(page(traffic, "/p").await.body, "v2");
+}
