@@ -53,6 +53,10 @@ pub async fn lease(relay: Relay, node: Arc<Node>, lessor: Arc<dyn Lessor>, lengt
         granted: None,
         told: Told::Nothing,
     };
+    if standing.duty == Duty::Lapsed {
+        // Whoever watches this process has not heard of it.
+        keeper.observe(&RelayEvent::Lapsed);
+    }
     // What is dropped with the stop is a call, whose grant was counted before it was sent, or a write that the next
     // start finds done or repeats.
     tokio::select! {
