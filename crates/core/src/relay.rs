@@ -16,6 +16,7 @@
 //! one. What was carried out and not settled when a worker ends is sent again, with all passes of the fence, which
 //! does no harm.
 
+mod above;
 mod hop;
 mod joining;
 
@@ -36,7 +37,7 @@ use crate::progress::{Progress, Ready, Span};
 use crate::proof::{Prober, Proof};
 use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
 use crate::retry::{Decision, Liveness, RetryPolicy, decide};
-use crate::topology::{Fence, Node, Schedule};
+use crate::topology::{Node, Schedule};
 use hop::Landing;
 
 /// What happened at a node, for logs and metrics.
@@ -262,31 +263,13 @@ impl Worker {
         Ok(())
     }
 
-    /// How far the log and the shield allow this node to go.
-    fn limit(&self) -> Seq {
-        let head = self.relay.log.head(self.node.area);
-        match (&self.node.shield, &self.node.fence) {
-            (None, _) => head,
-            (Some(hop), Fence::Hop) => head.min(self.relay.board.hop_limit(hop)),
-            (Some(shield), Fence::Exact | Fence::Bounded(_) | Fence::None) => {
-                head.min(self.relay.board.shield_limit(shield))
-            }
-        }
-    }
-
     /// Waits for whatever lets the node go beyond `applied`, for a pass that becomes due, or for
     /// the end. Both the log and the board are level-triggered, so nothing is missed between the
     /// look in [`Self::limit`] and here; a branch that loses holds no state.
     async fn wait(&self, applied: Seq, until: Option<Tick>, landing: &mut Landing) -> Result<(), Stopped> {
         let more = async {
             self.relay.log.wait(self.node.area, applied).await;
-            match (&self.node.shield, &self.node.fence) {
-                (None, _) => {}
-                (Some(hop), Fence::Hop) => self.relay.board.hop_beyond(hop, applied).await,
-                (Some(shield), Fence::Exact | Fence::Bounded(_) | Fence::None) => {
-                    self.relay.board.shield_beyond(shield, applied).await;
-                }
-            }
+            self.above_is_beyond(applied).await;
         };
         let due = async {
             match until {

@@ -289,6 +289,8 @@ mod tests {
             trouble: None,
             proof: None,
             abilities: None,
+            lease: None,
+            owes: Seq::ZERO,
         }
     }
 

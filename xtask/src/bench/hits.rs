@@ -21,7 +21,7 @@ pub(super) async fn row(binary: &Path) -> anyhow::Result<Row> {
     origin.set_padding("/hit", 1_022);
     let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let config = format!(
-        "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\nlisten = \"{free}\"\n\
+        "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\nlease = \"none\"\nlisten = \"{free}\"\n\
          control = \"127.0.0.1:0\"\n[[edge.route]]\nhost = \"*\"\nupstream = \"{}\"\n",
         origin.address()
     );

@@ -157,7 +157,7 @@ async fn edge(binary: &Path) -> anyhow::Result<Running> {
     let folder = tempfile::tempdir()?;
     let (traffic, purge) = (free()?, free()?);
     let config = format!(
-        "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\nlisten = \"{traffic}\"\n\
+        "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\nlease = \"none\"\nlisten = \"{traffic}\"\n\
          control = \"{purge}\"\n[[edge.route]]\nhost = \"*\"\nupstream = \"{}\"\n",
         origin.address()
     );

@@ -60,12 +60,6 @@ impl Setup {
         Self { folder, text }
     }
 
-    /// The same with a further key of its only `[[edge]]`.
-    pub(crate) fn edge_line(mut self, line: &str) -> Self {
-        self.text = self.text.replace("name = \"edge\"\n", &format!("name = \"edge\"\n{line}\n"));
-        self
-    }
-
     /// No API: one built-in edge that serves only the domains that it is told, from origins of this machine too.
     pub(crate) fn edge_for_domains(traffic: SocketAddr, control: SocketAddr) -> Self {
         let folder = std::sync::Arc::new(tempfile::tempdir().expect("a temporary folder"));
