@@ -200,6 +200,25 @@ async fn node_that_joins_late_forgets_everything_first() {
     server.stop().await;
 }
 
+/// A fetch may begin just before the first pass takes effect, however late that is.
+#[tokio::test(start_paused = true)]
+async fn node_that_joins_repeats_everything_counted_from_the_end_of_the_first_pass() {
+    let fetch_max = Duration::from_secs(30);
+    let fence = BoundedFence::new(Vec::new(), fetch_max).expect("it rises");
+    let late = Node { fence: Fence::Bounded(fence), ..node("late") };
+    let world = World::new(vec![late.clone()], 1);
+    let old = plan(1, &["http://a.test/old"], MAINLAND);
+    world.store.submit(old).await.expect("memory never fails");
+    let mut slow = Some(Duration::from_secs(20));
+    world.cache(&late.id).follow(move |_| Act::applied().after(slow.take().unwrap_or_default()));
+    let server = world.start().await;
+    server.settled(&late).await;
+    let at: Vec<Instant> = world.cache(&late.id).forgotten().iter().map(|it| it.at).collect();
+    assert_eq!(at.len(), 2);
+    assert!(at[1].duration_since(at[0]) >= fetch_max, "{:?}", at[1].duration_since(at[0]));
+    server.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn vouched_edge_behind_a_shield_of_unknown_content_forgets_everything_too() {
     let (s, e) = (shield("s"), Node { join: Join::Empty, ..behind("e", "s") });

@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{RelayEvent, Stopped, Worker};
+use crate::clock::Tick;
 use crate::invalidation::Seq;
 use crate::proof::{Proof, prove};
 use crate::receipt::{Outcome, Unreachable};
@@ -45,10 +46,14 @@ impl Worker {
         self.shield_has_joined(cursor).await?;
         match self.node.fence.schedule() {
             Schedule::Timed(passes) => {
-                let start = self.relay.clock.tick();
+                let mut first = None;
                 for pass in passes {
-                    self.sleep_until(start.after(pass)).await?;
+                    if let Some(first) = first {
+                        self.sleep_until(Tick::after(first, pass)).await?;
+                    }
                     self.forget_everything(cursor).await?;
+                    // From the end of the first pass, however long it took: a fetch may have begun just before that.
+                    first = first.or(Some(self.relay.clock.tick()));
                 }
             }
             Schedule::Landed => {
