@@ -35,7 +35,7 @@ use std::sync::{PoisonError, RwLock};
 use catharsis_core::invalidation::Seq;
 use catharsis_core::target::Mode;
 
-pub use crate::key::{HostKey, PrefixKey, RequestUrl, UrlKey};
+pub use crate::key::{HostKey, Names, PrefixKey, RequestUrl, UrlKey};
 use crate::protocol::LogId;
 
 /// When a fetch began, as a point on the fence's line.
@@ -46,10 +46,12 @@ impl Stamp {
     /// Older than every purge.
     pub const OLDEST: Self = Self(0);
 
+    #[cfg(feature = "proxy")]
     pub(crate) const fn to_bits(self) -> u64 {
         self.0
     }
 
+    #[cfg(feature = "proxy")]
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }

@@ -170,6 +170,30 @@ impl Hasher {
     }
 }
 
+/// The names that URLs and directories have at one edge, of hosts without key rules.
+#[derive(Clone, Debug, Default)]
+pub struct Names(Hasher);
+
+impl Names {
+    /// A URL that is asked for; `path` with its query.
+    #[must_use]
+    pub fn request(&self, host: &KeyHost, path: &str) -> RequestUrl {
+        self.0.request(host.into(), path.as_bytes(), Keyed::default(), Keyed::default())
+    }
+
+    /// What a purge of a URL names; `path` with its query.
+    #[must_use]
+    pub fn url(&self, host: &KeyHost, path: &str) -> UrlKey {
+        self.0.url(&host.into(), path.as_bytes())
+    }
+
+    /// What a purge of a directory names.
+    #[must_use]
+    pub fn prefix(&self, host: &KeyHost, path: &str) -> PrefixKey {
+        self.0.prefix(&host.into(), path.as_bytes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]

@@ -11,7 +11,8 @@
 //! afterwards gets a copy whose fetch from the origin began before it ([`fence`]).
 //!
 //! Without the feature `proxy` only [`protocol`] is compiled, for those who speak to an edge; with the
-//! feature `control` also its listener ([`control`]), for agents, which are told in the same words.
+//! feature `control` also its listener ([`control`]), for agents, which are told in the same words; with the
+//! feature `fence` also the fence, for simulations.
 
 pub mod protocol;
 
@@ -25,7 +26,7 @@ pub mod control;
 mod departing;
 #[cfg(feature = "proxy")]
 mod edge;
-#[cfg(feature = "proxy")]
+#[cfg(feature = "fence")]
 pub mod fence;
 #[cfg(feature = "proxy")]
 mod fill;
@@ -35,7 +36,8 @@ mod flights;
 mod freshness;
 #[cfg(feature = "proxy")]
 mod held;
-#[cfg(feature = "proxy")]
+#[cfg(feature = "fence")]
+#[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "key rules and storage are the proxy's"))]
 mod key;
 #[cfg(feature = "proxy")]
 mod lease;
