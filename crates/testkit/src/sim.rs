@@ -1,9 +1,23 @@
 //! A simulated installation on tokio's paused time.
 //!
 //! What this is: the real service, board and relay workers over the store in memory and scripted
-//! caches, with a seeded source of chance, so that one seed repeats one run.
+//! caches, with a seeded source of chance, so that one seed repeats one run. Below it, caches with contents and who
+//! judges what is read from them ([`run`]).
 
-use std::collections::HashMap;
+mod built_in;
+mod cache;
+mod faults;
+mod holds;
+mod judge;
+mod network;
+mod pages;
+pub mod run;
+mod steps;
+mod third_party;
+mod topologies;
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,20 +52,32 @@ use crate::plans::{ACCOUNT, OTHER};
 
 /// A seeded source of chance (splitmix64). Clones draw from one stream.
 #[derive(Clone, Debug)]
-pub struct Chance(Arc<AtomicU64>);
+pub struct Chance {
+    seed: u64,
+    drawn: Arc<AtomicU64>,
+}
 
 impl Chance {
     /// The stream of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(seed)))
+        Self { seed, drawn: Arc::new(AtomicU64::new(seed)) }
+    }
+
+    /// A stream of its own for whatever this names, the same one each time. What draws from its own stream does not
+    /// depend on who else woke at the same moment, in an order that is not ours.
+    #[must_use]
+    pub fn apart(&self, named: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, named).hash(&mut hasher);
+        Self::new(hasher.finish())
     }
 
     /// The next 64 bits.
     #[must_use]
     pub fn bits(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut bits = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        let mut bits = self.drawn.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^ (bits >> 31)
@@ -83,6 +109,12 @@ impl SimClock {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { start: Instant::now(), skew_millis: Arc::default(), chance: Chance::new(seed) }
+    }
+
+    /// The same clock, with chance of its own for whoever this names.
+    #[must_use]
+    pub fn apart(&self, named: impl Hash) -> Self {
+        Self { chance: self.chance.apart(named), ..self.clone() }
     }
 
     /// Sets the wall clock forward or back. Ticks go on as before.
@@ -129,6 +161,14 @@ pub trait Wrap {
     /// What the origin hop of a node says; none has one.
     fn hop(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
         None
+    }
+    /// The log as the workers see it.
+    fn log(&self, world: &World) -> Arc<dyn Log> {
+        Arc::new(world.log.clone())
+    }
+    /// Who hears of what happens at the nodes.
+    fn observer(&self) -> Arc<dyn Observer> {
+        Arc::new(Silence)
     }
     /// How a node proves that it purges; none does.
     fn prober(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Prober>> {
@@ -201,11 +241,11 @@ impl World {
         let cursors = self.store.cursors(&self.nodes).await.expect("memory never fails");
         let board = Arc::new(Board::new(&self.nodes, cursors, Arc::new(self.log.clone())));
         let relay = Relay {
-            log: Arc::new(self.log.clone()),
+            log: wrap.log(self),
             store: wrap.store(self),
             clock: Arc::new(self.clock.clone()),
             board: Arc::clone(&board),
-            observer: Arc::new(Silence),
+            observer: wrap.observer(),
             retry: RetryPolicy::default(),
         };
         let service = Arc::new(PurgeService::new(
@@ -216,7 +256,7 @@ impl World {
             directory_now(),
             FAIL_AFTER,
         ));
-        let mut server = Server { board, service, log: self.log.clone(), relay, crews: HashMap::new() };
+        let mut server = Server { board, service, log: self.log.clone(), relay, crews: BTreeMap::new() };
         for node in &self.nodes {
             server.man(self, node, wrap);
         }
@@ -257,11 +297,13 @@ fn directory_now() -> DirectoryNow {
     Arc::new(move || Arc::clone(&fixed))
 }
 
-/// `a.test` of [`ACCOUNT`], with a quota of URLs that never ends, and `b.test` of [`OTHER`]; both are served in
+/// `a.test` of [`ACCOUNT`], with quotas that never end, and `b.test` of [`OTHER`]; both are served in
 /// both areas.
 fn directory() -> Directory {
     let mut account = Account::default();
-    account.limits.per_day.url = catharsis_core::area::PerArea::from_fn(|_| u32::MAX / 2);
+    let endless = catharsis_core::area::PerArea::from_fn(|_| u32::MAX / 2);
+    account.limits.per_day.url = endless;
+    account.limits.per_day.path = endless;
     let domain = |name: &str, owner| Domain {
         name: DomainName::parse(name).expect("a valid name"),
         owner,
@@ -274,6 +316,23 @@ fn directory() -> Directory {
     Directory::new(accounts, domains).expect("a valid directory")
 }
 
+/// The history of [`ACCOUNT`], or of one task of it, newest first, from a row on.
+async fn history_of(service: &PurgeService, task: Option<TaskId>, offset: u64) -> HistoryPage {
+    let filter = HistoryFilter {
+        account: ACCOUNT,
+        hosts: HostScope::All,
+        task,
+        kind: None,
+        from: None,
+        to: None,
+        keyword: None,
+        areas: None,
+        status: None,
+    };
+    let page = service.history(filter, offset, 1_000).await;
+    page.expect("memory never fails")
+}
+
 /// A running server: what a crash ends.
 #[derive(Debug)]
 pub struct Server {
@@ -283,7 +342,7 @@ pub struct Server {
     pub service: Arc<PurgeService>,
     log: MemLog,
     relay: Relay,
-    crews: HashMap<NodeId, Crew>,
+    crews: BTreeMap<NodeId, Crew>,
 }
 
 /// The workers of one node.
@@ -297,14 +356,17 @@ impl Server {
     /// Starts the workers of a node.
     fn man(&mut self, world: &World, node: &Arc<Node>, wrap: &dyn Wrap) {
         let stop = CancellationToken::new();
-        let mut worker = Worker::new(self.relay.clone(), Arc::clone(node), wrap.purger(world, node), stop.clone());
+        // A server that starts again draws something else.
+        let clock = world.clock.apart((node.id.as_str(), world.clock.tick().0));
+        let relay = Relay { clock: Arc::new(clock), ..self.relay.clone() };
+        let mut worker = Worker::new(relay.clone(), Arc::clone(node), wrap.purger(world, node), stop.clone());
         if let Some(prober) = wrap.prober(world, node) {
             worker = worker.with_prober(prober);
         }
         if let Some(hop) = wrap.hop(world, node) {
             worker = worker.with_hop(hop);
         }
-        let back = come_back(self.relay.clone(), Arc::clone(node), stop.clone());
+        let back = come_back(relay, Arc::clone(node), stop.clone());
         let workers = vec![tokio::spawn(worker.run()), tokio::spawn(back)];
         self.crews.insert(node.id.clone(), Crew { stop, workers });
     }
@@ -314,7 +376,7 @@ impl Server {
         for crew in self.crews.values() {
             crew.stop.cancel();
         }
-        for (_, crew) in self.crews.drain() {
+        for (_, crew) in std::mem::take(&mut self.crews) {
             for worker in crew.workers {
                 worker.await.expect("a worker never panics");
             }
@@ -344,19 +406,7 @@ impl Server {
     /// # Panics
     /// When the store fails.
     pub async fn history(&self) -> HistoryPage {
-        let filter = HistoryFilter {
-            account: ACCOUNT,
-            hosts: HostScope::All,
-            task: None,
-            kind: None,
-            from: None,
-            to: None,
-            keyword: None,
-            areas: None,
-            status: None,
-        };
-        let page = self.service.history(filter, 0, 1_000).await;
-        page.expect("memory never fails")
+        history_of(&self.service, None, 0).await
     }
 
     /// Waits until a node has settled everything that is in the log now.

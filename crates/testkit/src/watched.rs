@@ -65,6 +65,7 @@ pub struct Watch {
 struct Shared {
     faults: Mutex<Faults>,
     chance: Chance,
+    began: Instant,
     /// When each position was seen in the log first: its acceptance, at the latest.
     accepted: Mutex<HashMap<(Area, Seq), Instant>>,
     broken: Mutex<Vec<String>>,
@@ -78,6 +79,7 @@ impl Watch {
             shared: Arc::new(Shared {
                 faults: Mutex::new(faults),
                 chance,
+                began: Instant::now(),
                 accepted: Mutex::default(),
                 broken: Mutex::default(),
             }),
@@ -133,6 +135,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Watch {
+    /// A store that fails and repeats as the watch's does; receipts are not checked, for what the nodes forgot is known
+    /// to somebody else.
+    #[must_use]
+    pub fn unchecked_store(&self, world: &World) -> Arc<dyn Store> {
+        Arc::new(WatchedStore {
+            store: world.store.clone(),
+            log: world.log.clone(),
+            caches: None,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+}
+
 impl Wrap for Watch {
     fn store(&self, world: &World) -> Arc<dyn Store> {
         let caches = world.nodes.iter().map(|node| {
@@ -142,7 +158,7 @@ impl Wrap for Watch {
         Arc::new(WatchedStore {
             store: world.store.clone(),
             log: world.log.clone(),
-            caches: caches.collect(),
+            caches: Some(caches.collect()),
             shared: Arc::clone(&self.shared),
         })
     }
@@ -203,16 +219,20 @@ impl Purger for WatchedCache {
     }
 }
 
+/// The nodes, and what remembers what they forgot.
+type Memories = HashMap<NodeId, (Arc<Node>, Arc<FakeCache>)>;
+
 /// A store that fails and repeats by chance, and checks each receipt.
 struct WatchedStore {
     store: MemStore,
     log: MemLog,
-    caches: HashMap<NodeId, (Arc<Node>, Arc<FakeCache>)>,
+    /// Whose memories receipts are compared with.
+    caches: Option<Memories>,
     shared: Arc<Shared>,
 }
 
 impl WatchedStore {
-    async fn check(&self, receipt: &Receipt) {
+    async fn check(&self, receipt: &Receipt, caches: &Memories) {
         let covered = self.log.read(receipt.area, receipt.after, receipt.outcomes.len()).await;
         let covered = covered.unwrap_or_default();
         if covered.len() != receipt.outcomes.len() {
@@ -227,7 +247,7 @@ impl WatchedStore {
         if receipt.after > kept {
             self.shared.breaks(format!("{}: a receipt follows {}, kept is {kept}", receipt.node, receipt.after));
         }
-        let Some((node, cache)) = self.caches.get(&receipt.node) else {
+        let Some((node, cache)) = caches.get(&receipt.node) else {
             return self.shared.breaks(format!("{} is no node", receipt.node));
         };
         let forgotten = cache.forgotten();
@@ -259,11 +279,12 @@ impl WatchedStore {
         }
     }
 
-    async fn write<'a, F>(&self, mut write: impl FnMut() -> F) -> Result<(), StoreError>
+    async fn write<'a, F>(&self, node: &NodeId, mut write: impl FnMut() -> F) -> Result<(), StoreError>
     where
         F: Future<Output = Result<(), StoreError>> + 'a,
     {
-        let (faults, chance) = (*lock(&self.shared.faults), &self.shared.chance);
+        let faults = *lock(&self.shared.faults);
+        let chance = self.shared.chance.apart((node.as_str(), self.shared.began.elapsed()));
         if chance.percent(faults.slow) {
             tokio::time::sleep(SLOW).await;
         }
@@ -361,7 +382,7 @@ impl Store for WatchedStore {
     }
 
     async fn returned(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
-        self.write(|| self.store.returned(node, area)).await
+        self.write(node, || self.store.returned(node, area)).await
     }
 
     async fn leased(&self, node: &NodeId, area: Area, lease: Option<Duration>) -> Result<(), StoreError> {
@@ -373,12 +394,14 @@ impl Store for WatchedStore {
     }
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {
-        self.write(|| self.store.joined(node, area, cursor)).await
+        self.write(node, || self.store.joined(node, area, cursor)).await
     }
 
     async fn advance(&self, receipt: Receipt) -> Result<(), StoreError> {
-        self.check(&receipt).await;
-        self.write(|| self.store.advance(receipt.clone())).await
+        if let Some(caches) = &self.caches {
+            self.check(&receipt, caches).await;
+        }
+        self.write(&receipt.node, || self.store.advance(receipt.clone())).await
     }
 }
 

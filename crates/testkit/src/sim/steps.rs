@@ -1,0 +1,177 @@
+//! What happens in a simulation, step by step, as its chance draws it.
+
+use std::time::Duration;
+
+use catharsis_core::area::{Area, AreaSet};
+use catharsis_core::plan::{Caller, Purge};
+use catharsis_core::target::{Encode, Mode};
+use catharsis_core::task::TaskKind;
+use catharsis_core::topology::Node;
+use tokio::time::sleep;
+
+use super::judge::Asked;
+use super::pages::{HOST, Page};
+use super::run::Play;
+use super::topologies;
+use crate::plans::ACCOUNT;
+
+impl Play {
+    /// One step.
+    pub(super) async fn step(&mut self) {
+        match self.chance.below(100) {
+            0..46 => self.purge().await,
+            46..50 => self.change_a_page(),
+            50..66 => self.pass(Duration::from_millis(self.chance.below(300))).await,
+            66..76 => self.pass(Duration::from_millis(self.chance.below(3_000))).await,
+            76..79 => self.pass(Duration::from_millis(self.chance.below(15_000))).await,
+            79..82 => self.jump(),
+            82..87 => self.change_nodes().await,
+            87..91 => self.crash_the_server().await,
+            91..96 => self.kill_a_node(),
+            96..98 => self.cut_a_node_off(),
+            98 => self.forget_the_past().await,
+            _ => self.lose_the_store().await,
+        }
+    }
+
+    /// Time passes; clients read meanwhile.
+    pub(super) async fn pass(&self, time: Duration) {
+        sleep(time).await;
+    }
+
+    fn jump(&self) {
+        let by = i64::try_from(self.chance.below(200_000)).expect("small");
+        self.world.clock.jump(if self.chance.percent(50) { -by } else { by });
+    }
+
+    fn change_a_page(&self) {
+        self.pages.change(self.some_page());
+    }
+
+    /// Some pages are much more popular.
+    pub(super) fn some_page(&self) -> Page {
+        some_page(&self.chance, self.pages.len())
+    }
+
+    /// Changes pages, mostly, and purges them, or the directory that they are in.
+    async fn purge(&self) {
+        let area = match self.chance.below(4) {
+            0 => None,
+            1 => Some(Area::Overseas),
+            _ => Some(Area::Mainland),
+        };
+        let mode = if self.chance.percent(65) { Mode::Delete } else { Mode::Expire };
+        let kind = if self.chance.percent(25) { TaskKind::Path } else { TaskKind::Url };
+        let count = match (kind, self.chance.below(100)) {
+            (TaskKind::Path, _) => 1 + self.chance.below(2),
+            (TaskKind::Url, 0..2) => 300 + self.chance.below(400),
+            (TaskKind::Url, _) => 1 + self.chance.below(6),
+        };
+        let mut items = Vec::new();
+        let mut named = Vec::new();
+        for _ in 0..count {
+            match kind {
+                TaskKind::Path => {
+                    let directory = self.pages.directory(self.chance.bits());
+                    named.push(self.pages.below(directory));
+                    items.push(format!("http://{HOST}{directory}").into());
+                }
+                TaskKind::Url => {
+                    let page = self.some_page();
+                    named.push(vec![page]);
+                    items.push(format!("http://{HOST}{}", self.pages.path(page)).into());
+                }
+            }
+        }
+        for page in named.iter().flatten() {
+            if self.chance.percent(85) {
+                self.pages.change(*page);
+            }
+        }
+        if self.chance.percent(30) {
+            // Else a purge follows upon the change at once.
+            self.pass(Duration::from_millis(self.chance.below(50))).await;
+        }
+        let areas = area.map_or(AreaSet::Global, AreaSet::One);
+        // Before the call: what is current then is current at acceptance, or older.
+        let asked = named.into_iter().map(|pages| Asked {
+            areas,
+            pages: pages.into_iter().map(|page| (page, self.pages.version(page))).collect(),
+        });
+        let asked = asked.collect();
+        let request = Purge { kind, mode, items, area, encode: Encode::AsSubmitted, claim: None, notify: Vec::new() };
+        let accepted = self.server().service.purge(&Caller::root(ACCOUNT), request).await;
+        self.judge.accepted(accepted.expect("a valid purge is accepted"), asked);
+    }
+
+    async fn change_nodes(&mut self) {
+        let next = topologies::next(&self.all, &self.world.nodes, self.server(), &self.chance);
+        self.bring(next).await;
+    }
+
+    /// Changes caches and server to these nodes.
+    pub(super) async fn bring(&mut self, next: Vec<Node>) {
+        // One that moves to another shield is taken out first, as whatever it holds may be newer or older than what
+        // that shield has settled.
+        let moves = |node: &Node| self.world.nodes.iter().any(|old| old.id == node.id && old.shield != node.shield);
+        let stay: Vec<Node> = next.iter().filter(|node| !moves(node)).cloned().collect();
+        if stay.len() < next.len() {
+            self.to(stay).await;
+        }
+        // Caches first: nothing goes through an old shield once the relay goes by the new one.
+        self.wire(&next);
+        self.to(next).await;
+    }
+
+    async fn crash_the_server(&mut self) {
+        let down = if self.chance.percent(40) { self.chance.below(6_000) } else { 0 };
+        self.restart(Duration::from_millis(down)).await;
+    }
+
+    fn kill_a_node(&self) {
+        let at = usize::try_from(self.chance.below(self.all.len() as u64)).unwrap_or(0);
+        let cache = self.cache(&self.all[at].id);
+        cache.kill();
+        let away = Duration::from_millis(match self.chance.below(3) {
+            0 => 0,
+            1 => self.chance.below(1_000),
+            _ => self.chance.below(12_000),
+        });
+        tokio::spawn(async move {
+            sleep(away).await;
+            cache.start();
+        });
+    }
+
+    fn cut_a_node_off(&self) {
+        let at = usize::try_from(self.chance.below(self.all.len() as u64)).unwrap_or(0);
+        let (node, troubles) = (self.all[at].id.clone(), self.troubles.clone());
+        let away = Duration::from_millis(self.chance.below(20_000));
+        troubles.cut_off(&node);
+        tokio::spawn(async move {
+            sleep(away).await;
+            troubles.reconnect(&node);
+        });
+    }
+
+    /// The log is cut where not all nodes may have come.
+    async fn forget_the_past(&mut self) {
+        self.judge.look().await;
+        self.world.store.prune(catharsis_core::ports::Clock::wall(&self.world.clock));
+    }
+
+    /// The data directory is gone: another store, and another log.
+    async fn lose_the_store(&mut self) {
+        if self.chance.percent(40) {
+            self.start_over().await;
+        }
+    }
+}
+
+/// A page, some much more often than others.
+pub(super) fn some_page(chance: &super::Chance, pages: usize) -> Page {
+    let below = if chance.percent(60) { 6 } else { pages as u64 };
+    // Popular ones lie in all places.
+    let at = usize::try_from(chance.below(below)).unwrap_or(0);
+    Page(if below == 6 { at * 5 } else { at })
+}
