@@ -16,6 +16,12 @@ struct Arguments {
 enum Chore {
     /// Check the rules of STYLE.md that a machine can see.
     Tidy,
+    /// Change the rules that keep the promise, one at a time, and see whether the simulation finds it: some minutes.
+    Mutants {
+        /// Only those whose name contains this.
+        #[arg(default_value = "")]
+        only: String,
+    },
     /// Measure the rows of the performance budget, each beside its limit, on real processes: some minutes after the release build.
     #[command(args_conflicts_with_subcommands = true)]
     Bench {
@@ -49,6 +55,7 @@ enum Special {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Tidy => tidy(),
+        Chore::Mutants { only } => xtask::mutants::run(&only),
         Chore::Bench { what: Some(Special::Bans { seconds, per_minute, objects }), .. } => {
             xtask::bench::bans([seconds, per_minute, objects])
         }

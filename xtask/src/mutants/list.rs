@@ -1,0 +1,115 @@
+//! The mutations.
+
+use super::Mutation;
+
+/// See the module above.
+pub const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "fence: comparison flipped",
+        file: "crates/edge/src/fence.rs",
+        text: "if stamp < mark.delete.max(self.floor) {",
+        instead: "if stamp > mark.delete.max(self.floor) {",
+    },
+    Mutation {
+        name: "fence: expiry ignored",
+        file: "crates/edge/src/fence.rs",
+        text: "} else if stamp < mark.expire {",
+        instead: "} else if stamp > mark.expire {",
+    },
+    Mutation {
+        name: "fence: directories not looked at",
+        file: "crates/edge/src/fence.rs",
+        text: "url.directories().map(named).fold(mark, Mark::or)",
+        instead: "url.directories().map(named).fold(mark, |mark, _| mark)",
+    },
+    Mutation {
+        name: "fence: floor not raised",
+        file: "crates/edge/src/fence.rs",
+        text: "self.floor = self.floor.max(oldest);",
+        instead: "let _ = oldest;",
+    },
+    Mutation {
+        name: "fence: changes not counted",
+        file: "crates/edge/src/fence.rs",
+        text: "self.changes.fetch_add(1, Ordering::Release);",
+        instead: "self.changes.fetch_add(0, Ordering::Release);",
+    },
+    Mutation {
+        name: "fence: mark goes back",
+        file: "crates/edge/src/fence.rs",
+        text: "*newest = point.max(*newest);",
+        instead: "*newest = point;",
+    },
+    Mutation {
+        name: "fence: new log begins at 0",
+        file: "crates/edge/src/fence.rs",
+        text: "position.checked_add(1).ok_or(Exhausted)?",
+        instead: "0",
+    },
+    Mutation {
+        name: "relay: receipt before the last pass",
+        file: "crates/core/src/relay.rs",
+        text: "(span.pass == progress.last_pass()).then(",
+        instead: "(span.pass == 0).then(",
+    },
+    Mutation {
+        name: "relay: cursor shown before it is kept",
+        file: "crates/core/src/relay.rs",
+        text: "let mut attempt = 0;\n        while let Err(error) = self.relay.store.advance",
+        instead: "let mut attempt = 0;\n        self.relay.board.settled(&self.node, receipt.cursor(), receipt.at);\n        while let Err(error) = self.relay.store.advance",
+    },
+    Mutation {
+        name: "board: edge goes by what its shield was sent",
+        file: "crates/core/src/board.rs",
+        text: "Membership::Member => standing.settled,",
+        instead: "Membership::Member => standing.applied,",
+    },
+    Mutation {
+        name: "relay: rest of a span skipped",
+        file: "crates/core/src/relay.rs",
+        text: "let upto = span.after.plus(batch.len() as u64);\n                    let (delivered",
+        instead: "let upto = span.upto;\n                    let (delivered",
+    },
+    Mutation {
+        name: "join: nothing forgotten",
+        file: "crates/core/src/relay/joining.rs",
+        text: "            self.forget_everything(cursor).await?;\n            // From",
+        instead: "            // From",
+    },
+    Mutation {
+        name: "progress: pass due early",
+        file: "crates/core/src/progress.rs",
+        text: "mark.last.after(self.passes[pass]) <= now",
+        instead: "mark.last.after(self.passes[pass - 1]) <= now",
+    },
+    Mutation {
+        name: "duty: watermark is the highest cursor",
+        file: "crates/core/src/duty.rs",
+        text: "lowest.min(settled)",
+        instead: "lowest.max(settled)",
+    },
+    Mutation {
+        name: "duty: a returning node counts at once",
+        file: "crates/core/src/duty.rs",
+        text: "(Rotation::In, Self::Returning | Self::Drained) => Self::Returning",
+        instead: "(Rotation::In, Self::Returning | Self::Drained) => Self::Counts",
+    },
+    Mutation {
+        name: "duty: a returning node does not hold",
+        file: "crates/core/src/duty.rs",
+        text: "Duty::Returning => return self.shown,",
+        instead: "Duty::Returning => {}",
+    },
+    Mutation {
+        name: "batch: string prefix stands for a directory",
+        file: "crates/core/src/batch.rs",
+        text: "&& prefix_covers(start, path) && directory.covers(url)",
+        instead: "&& (path.starts_with(start) || prefix_covers(start, path) || directory.covers(url))",
+    },
+    Mutation {
+        name: "retry: unreachable is settled",
+        file: "crates/core/src/retry.rs",
+        text: "Outcome::Unreachable(why) => Decision::Retry(why),",
+        instead: "Outcome::Unreachable(why) => { let _ = why; Decision::Settle(Settled::Applied) }",
+    },
+];
