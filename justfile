@@ -33,3 +33,7 @@ fuzz target seconds:
 # Simulations with contents: `just sim --seeds 10000`; one again: `just sim --seed 17`. About 7,000 seeds are 10^7 node-purges.
 sim *args:
     cargo run --quiet --release --package catharsis-testkit --example simulate -- {{args}}
+
+# Purges at random moments of slow fetches, and what clients then get: `just oracle --setup edge --purges 10000`. See docs/testing.md.
+oracle *args:
+    cargo xtask oracle {{args}}

@@ -1,9 +1,10 @@
-//! Project chores: tidy, bench, mutants. Not part of the product; nothing depends on it.
+//! Project chores: tidy, bench, oracle, chaos, mutants. Not part of the product; nothing depends on it.
 
 use std::path::{Path, PathBuf};
 
 pub mod bench;
 pub mod mutants;
+pub mod oracle;
 pub mod tidy;
 
 /// The root of the repository that this binary was built from.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use xtask::bench::{Figures, Part};
+use xtask::oracle::OracleRun;
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Project chores.")]
@@ -33,6 +34,8 @@ enum Chore {
         #[command(subcommand)]
         what: Option<Special>,
     },
+    /// Purge at random moments of slow fetches and watch what clients get; see docs/testing.md.
+    Oracle(OracleRun),
 }
 
 /// What takes too long to be a row of the bench.
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<ExitCode> {
             let parts = if parts.is_empty() { Part::value_variants() } else { &parts };
             xtask::bench::run(parts, if write { Figures::Written } else { Figures::Shown })
         }
+        Chore::Oracle(run) => run.start(),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod fake_fetcher;
 pub mod mem_log;
 mod mem_push;
 pub mod mem_store;
+pub mod oracle;
 pub mod origin;
 pub mod plans;
 pub mod sim;

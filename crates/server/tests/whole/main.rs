@@ -19,6 +19,7 @@ mod leases;
 mod limits;
 mod limits_exact;
 mod matrix;
+mod oracle;
 mod process;
 mod proof;
 mod push;

@@ -1,0 +1,148 @@
+//! The table of set-ups: which caches stand between the oracle's origin and its clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catharsis_testkit::caches::{RealCache, Relay};
+use catharsis_testkit::oracle::readers::Seen;
+use catharsis_testkit::oracle::run::{Directories, Purges};
+
+use super::Publisher;
+use super::deaf::Deaf;
+use crate::support::{Server, Setup, free_address};
+
+/// Above the slowest fetch (3 s), its lateness (0.3 s), and what a busy machine needs to take its end in.
+pub(super) const FETCH_MAX: Duration = Duration::from_millis(4_500);
+
+/// Which caches there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetUp {
+    /// One built-in edge in a process of its own.
+    Edge,
+    /// Two of them: one fetches through the other.
+    EdgeBehindShield,
+    /// Varnish by the sample configuration.
+    VarnishBounded,
+    /// nginx by the sample configuration.
+    NginxBounded,
+}
+
+/// Whether fences are what the set-up says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fences {
+    /// They are.
+    On,
+    /// A third-party cache has `fence = none`; the edge, or the shield before it, is told nothing at all.
+    Off,
+}
+
+impl Fences {
+    fn lines(self) -> String {
+        match self {
+            Self::On => {
+                format!(
+                    "fence = {{ kind = \"bounded\", fetch_max = \"{}ms\", repeats = [\"1s\"] }}\n",
+                    FETCH_MAX.as_millis()
+                )
+            }
+            Self::Off => "fence = { kind = \"none\" }\n".to_owned(),
+        }
+    }
+}
+
+/// Everything that runs. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Stage {
+    seen: Vec<Seen>,
+    server: Server,
+    _edges: Vec<Server>,
+    _caches: Vec<RealCache>,
+    _deaf: Option<Deaf>,
+}
+
+impl Stage {
+    /// The nodes as clients see them.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.clone()
+    }
+
+    /// The API.
+    pub(super) fn publisher(&self) -> Arc<dyn Purges> {
+        Arc::new(Publisher(self.server.client()))
+    }
+}
+
+/// A node whose clients connect here.
+fn seen(name: &str, traffic: SocketAddr) -> Seen {
+    Seen { name: name.to_owned(), traffic }
+}
+
+/// A built-in edge in a process of its own, and its two addresses.
+fn edge(upstream: SocketAddr) -> (Server, SocketAddr, SocketAddr) {
+    let (traffic, control) = (free_address(), free_address());
+    (Setup::edge_only(traffic, control, upstream).start(), traffic, control)
+}
+
+impl SetUp {
+    /// nginx with the purge module cannot forget directories.
+    pub(super) const fn directories(self) -> Directories {
+        match self {
+            Self::Edge | Self::EdgeBehindShield | Self::VarnishBounded => Directories::Purged,
+            Self::NginxBounded => Directories::Spared,
+        }
+    }
+
+    /// A bounded fence is not done before its last pass.
+    pub(super) const fn done_not_before(self, fences: Fences) -> Duration {
+        match (self, fences) {
+            (Self::VarnishBounded | Self::NginxBounded, Fences::On) => FETCH_MAX,
+            (Self::Edge | Self::EdgeBehindShield, _) | (_, Fences::Off) => Duration::ZERO,
+        }
+    }
+
+    /// Starts the caches and a server that drives them.
+    pub(super) async fn start(self, origin: SocketAddr, fences: Fences) -> Stage {
+        match self {
+            Self::Edge => edges(&["edge"], origin, fences).await,
+            Self::EdgeBehindShield => edges(&["shield", "edge"], origin, fences).await,
+            Self::VarnishBounded => {
+                let cache = RealCache::varnish(origin, Relay::Allowed).await;
+                third_party("varnish", cache, &fences.lines())
+            }
+            Self::NginxBounded => {
+                let cache = RealCache::nginx(origin, Relay::Allowed).await;
+                third_party("nginx", cache, &format!("{}join = \"empty\"\n", fences.lines()))
+            }
+        }
+    }
+}
+
+fn third_party(kind: &str, cache: RealCache, lines: &str) -> Stage {
+    let server = Setup::new().node(kind, "mainland", kind, cache.purge, lines).start();
+    let seen = vec![seen(kind, cache.traffic)];
+    Stage { seen, server, _edges: Vec::new(), _caches: vec![cache], _deaf: None }
+}
+
+/// Edges in a row, the one next to the origin first. Without fences that one is told nothing.
+async fn edges(names: &[&str], origin: SocketAddr, fences: Fences) -> Stage {
+    let deaf = match fences {
+        Fences::On => None,
+        Fences::Off => Some(Deaf::start().await),
+    };
+    let (mut setup, mut running, mut clients) = (Setup::new(), Vec::new(), Vec::new());
+    let (mut upstream, mut above) = (origin, None::<&str>);
+    for &name in names {
+        let (process, traffic, control) = edge(upstream);
+        let told = deaf.as_ref().filter(|_| above.is_none()).map_or(control, |deaf| deaf.address);
+        let mut lines = above.map(|shield| format!("shield = \"{shield}\"\n")).unwrap_or_default();
+        if name == "shield" {
+            lines.push_str("tier = \"shield\"\n");
+        }
+        setup = setup.node(name, "mainland", "edge", told, &lines);
+        running.push(process);
+        clients.push(seen(name, traffic));
+        (upstream, above) = (traffic, Some(name));
+    }
+    Stage { seen: clients, server: setup.start(), _edges: running, _caches: Vec::new(), _deaf: deaf }
+}
