@@ -37,3 +37,7 @@ sim *args:
 # Purges at random moments of slow fetches, and what clients then get: `just oracle --setup edge --purges 10000`. See docs/testing.md.
 oracle *args:
     cargo xtask oracle {{args}}
+
+# The whole binary and real caches killed, frozen, cut off, by seeded schedules: `just chaos --seeds 0..300`. See docs/testing.md.
+chaos *args:
+    cargo xtask chaos {{args}}

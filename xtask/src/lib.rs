@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 pub mod bench;
 pub mod mutants;
+pub mod chaos;
 pub mod oracle;
 pub mod tidy;
 

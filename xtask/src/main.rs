@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use xtask::bench::{Figures, Part};
+use xtask::chaos::ChaosRun;
 use xtask::oracle::OracleRun;
 
 #[derive(Debug, Parser)]
@@ -36,6 +37,8 @@ enum Chore {
     },
     /// Purge at random moments of slow fetches and watch what clients get; see docs/testing.md.
     Oracle(OracleRun),
+    /// Break everything by seeded schedules while the oracle watches; see docs/testing.md.
+    Chaos(ChaosRun),
 }
 
 /// What takes too long to be a row of the bench.
@@ -67,6 +70,7 @@ fn main() -> anyhow::Result<ExitCode> {
             xtask::bench::run(parts, if write { Figures::Written } else { Figures::Shown })
         }
         Chore::Oracle(run) => run.start(),
+        Chore::Chaos(run) => run.start(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+mod faults;
 mod trafficserver;
 
 use tempfile::TempDir;
@@ -54,6 +55,8 @@ pub struct RealCache {
     /// Where Squid takes purges by HTCP.
     pub htcp: Option<SocketAddr>,
     process: Child,
+    /// How it was started, and is again after a crash.
+    command: Command,
     directory: TempDir,
 }
 
@@ -116,7 +119,8 @@ impl RealCache {
             .arg(&file)
             .args(options);
         let process = start(&mut command, &directory, "varnish");
-        let mut cache = Self { traffic, purge: traffic, management: Some(management), htcp: None, process, directory };
+        let mut cache =
+            Self { traffic, purge: traffic, management: Some(management), htcp: None, process, command, directory };
         cache.listens(traffic).await;
         cache
     }
@@ -220,7 +224,7 @@ impl RealCache {
             // Started by root, its workers would be somebody who cannot write here.
             .args(["-g", &format!("daemon off; user {owner};")]);
         let process = start(&mut command, &directory, "nginx libnginx-mod-http-cache-purge libnginx-mod-http-lua");
-        Self { traffic, purge, management: None, htcp: None, process, directory }
+        Self { traffic, purge, management: None, htcp: None, process, command, directory }
     }
 
     /// The directory of an nginx's cached files.

@@ -8,6 +8,7 @@ mod agents;
 mod audit;
 mod bad_input;
 mod catch_up;
+mod chaos;
 mod cli;
 mod clients;
 mod codes;

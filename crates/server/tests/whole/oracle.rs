@@ -25,7 +25,7 @@ const PURGES: u64 = 200;
 /// Without a fence fewer show enough.
 const PURGES_WITHOUT_FENCE: u64 = 100;
 /// Most drivers at once, each with a directory and readers of its own.
-const DRIVERS_MAX: u64 = 200;
+const DRIVERS_MAX: u64 = 120;
 /// The slowest fetch.
 const SLOWEST: Duration = Duration::from_secs(3);
 /// A task that is not done after this long is lost: nothing fails here.
@@ -51,6 +51,7 @@ async fn run(set_up: SetUp, fences: Fences) -> Report {
         pages: Pages { directories, each: 4 },
         manners: Manners { slowest: SLOWEST, at_once: 20, failing: 5 },
         host: HOST.to_owned(),
+        open_max: 1,
         directories: set_up.directories(),
         done_not_before: set_up.done_not_before(fences),
         patience: PATIENCE,

@@ -47,7 +47,7 @@ impl Setup {
     /// `inland.a.test` (mainland), `abroad.a.test` (overseas), `off.a.test` (offline), and another
     /// account with `other.test`.
     pub(crate) fn new() -> Self {
-        Self::with_limits("urls_per_day = 100000000\nrequests_per_second = 1000000\n")
+        Self::with_limits("urls_per_day = 100000000\npaths_per_day = 100000000\nrequests_per_second = 1000000\n")
     }
 
     /// No API: one built-in edge whose requests all go to one upstream, and the operator's door.
@@ -160,6 +160,22 @@ name = "other.test"
         server
     }
 
+    /// As [`Self::start`], for a server that gets an error and no signal when its files may not grow (`RLIMIT_FSIZE`), as
+    /// when the disk is full.
+    pub(crate) fn start_for_a_full_disk(&self) -> Server {
+        let mut command = Command::new("sh");
+        // What is ignored stays ignored over exec.
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_catharsis")]);
+        let mut server = Server::start_by(command, &self.write());
+        server.folder = Some(std::sync::Arc::clone(&self.folder));
+        server
+    }
+
+    /// Where the store is.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("catharsis.db")
+    }
+
     /// Writes the file.
     pub(crate) fn write(&self) -> PathBuf {
         let path = self.folder.path().join("catharsis.toml");
@@ -186,7 +202,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the binary and waits until it says that it is ready.
     pub(crate) fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_catharsis"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_catharsis")), config)
+    }
+
+    /// Starts it by a command that becomes the binary.
+    fn start_by(mut command: Command, config: &Path) -> Self {
+        let mut child = command
             .args(["serve", "--config"])
             .arg(config)
             .env_remove("RUST_LOG")
@@ -246,6 +267,11 @@ impl Server {
                 return event;
             }
         }
+    }
+
+    /// Its process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL, at once.

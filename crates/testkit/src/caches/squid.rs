@@ -52,8 +52,10 @@ impl RealCache {
         let made = squid(directory.path(), traffic).arg("-z").output();
         let made = made.unwrap_or_else(|error| panic!("squid cannot be started ({error}): apt-get install squid"));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let process = start(&mut squid(directory.path(), traffic), &directory, "squid");
-        let mut cache = Self { traffic, purge: traffic, management: None, htcp: Some(htcp), process, directory };
+        let mut command = squid(directory.path(), traffic);
+        let process = start(&mut command, &directory, "squid");
+        let mut cache =
+            Self { traffic, purge: traffic, management: None, htcp: Some(htcp), process, command, directory };
         cache.listens(traffic).await;
         cache
     }

@@ -80,7 +80,7 @@ impl RealCache {
         let mut command = Command::new("traffic_manager");
         command.arg(format!("--run-root={}", run_root.display())).arg("--nosyslog");
         let process = start(&mut command, &directory, "trafficserver");
-        let mut cache = Self { traffic, purge: traffic, management: None, htcp: None, process, directory };
+        let mut cache = Self { traffic, purge: traffic, management: None, htcp: None, process, command, directory };
         cache.listens(traffic).await;
         cache
     }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::history::{Reading, Version, Violation};
+use super::history::{Claim, Reading, Version, Violation};
 use super::origin::{Manners, OracleOrigin, Site};
 use super::page::{PageId, Pages};
 use super::readers::{Client, Manner, Seen, Told};
@@ -53,6 +53,8 @@ pub struct Settings {
     pub manners: Manners,
     /// The host of all pages.
     pub host: String,
+    /// How many tasks of one driver may be open at the same time, at least 1.
+    pub open_max: usize,
     /// Whether directories are purged too: one purge in ten.
     pub directories: Directories,
     /// The soonest that a purge can be done: earlier nobody asks.
@@ -108,8 +110,10 @@ pub struct Report {
     pub seed: u64,
     /// Purges that were acknowledged.
     pub accepted: u64,
-    /// Purges whose answer did not come.
+    /// Purges whose answer did not come, or was a refusal.
     pub unanswered: u64,
+    /// The first such answer.
+    pub no_answer: Option<String>,
     /// Of the accepted ones, those sent while the origin was answering for one of their pages.
     pub overtaking: u64,
     /// Those that were shown done.
@@ -145,6 +149,9 @@ impl fmt::Display for Report {
             lost.len(),
             took.as_secs_f64()
         )?;
+        if let Some(why) = &self.no_answer {
+            write!(f, "\n  no answer: {why}")?;
+        }
         for what in self.violations.iter().chain(lost) {
             write!(f, "\n  {what}")?;
         }
@@ -261,6 +268,8 @@ fn tell(node: &Seen, manner: Manner, violation: &Violation) -> String {
 /// One driver: until there is nothing more to send.
 async fn drive(run: Arc<Run>, directory: u16) {
     let mut random = chance(run.settings.seed, DRIVERS, directory.into());
+    // Each follows a task; they end by themselves within the patience.
+    let mut open = JoinSet::new();
     while !run.stop.is_cancelled() && run.sent.fetch_add(1, Ordering::Relaxed) < run.settings.purges {
         let first = random.random_range(0..run.settings.pages.each);
         run.focus[usize::from(directory)].store(first, Ordering::Relaxed);
@@ -268,13 +277,35 @@ async fn drive(run: Arc<Run>, directory: u16) {
         let pause = run.settings.manners.slowest.mul_f64(random.random_range(0.0..1.0));
         // Stopped meanwhile: no further purge.
         if timeout(pause, run.stop.cancelled()).await.is_ok() {
-            return;
+            break;
         }
-        purge(&run, directory, first, &mut random).await;
+        if let Some(sent) = send(&run, directory, first, &mut random).await {
+            open.spawn(see_done(Arc::clone(&run), sent));
+        }
+        if open.len() >= run.settings.open_max {
+            joined(open.join_next().await);
+        }
+    }
+    while let Some(followed) = open.join_next().await {
+        joined(Some(followed));
     }
 }
 
-async fn purge(run: &Arc<Run>, directory: u16, first: u8, random: &mut SmallRng) {
+fn joined(followed: Option<Result<(), tokio::task::JoinError>>) {
+    followed.into_iter().for_each(|it| it.expect("who follows a task does not panic"));
+}
+
+/// A purge that was acknowledged.
+#[derive(Debug)]
+struct Sent {
+    task: Arc<str>,
+    pages: Vec<PageId>,
+    wish: Wish,
+    claim: Claim,
+}
+
+/// Changes pages and purges them; `None` when that was not acknowledged.
+async fn send(run: &Arc<Run>, directory: u16, first: u8, random: &mut SmallRng) -> Option<Sent> {
     let (pages, wish) = wish(&run.settings, directory, first, random);
     let overtaking = pages.iter().any(|page| run.site.is_fetching(run.settings.pages, *page));
     let claim = {
@@ -283,16 +314,27 @@ async fn purge(run: &Arc<Run>, directory: u16, first: u8, random: &mut SmallRng)
         pages.iter().for_each(|page| history.change(*page, now));
         history.claim(&pages)
     };
-    let Ok(task) = run.api.purge(&wish).await else {
-        run.note(|report| report.unanswered += 1);
-        return;
+    let task = match run.api.purge(&wish).await {
+        Ok(task) => task,
+        Err(NoAnswer(why)) => {
+            run.note(|report| {
+                report.unanswered += 1;
+                report.no_answer.get_or_insert(why);
+            });
+            return None;
+        }
     };
     let task: Arc<str> = task.into();
     run.note(|report| {
         report.accepted += 1;
         report.overtaking += u64::from(overtaking);
     });
-    if !follow(run, &task).await {
+    Some(Sent { task, pages, wish, claim })
+}
+
+/// Follows a task until it is done or lost, and looks at what clients get then.
+async fn see_done(run: Arc<Run>, Sent { task, pages, wish, claim }: Sent) {
+    if !follow(&run, &task).await {
         run.note(|report| report.lost.push(format!("LOST task {task}: {wish:?}")));
         return;
     }
@@ -309,7 +351,7 @@ async fn purge(run: &Arc<Run>, directory: u16, first: u8, random: &mut SmallRng)
     if done % 500 == 0 {
         println!("{done} done after {:.0} s", now.as_secs_f64());
     }
-    look_everywhere(run, &pages).await;
+    look_everywhere(&run, &pages).await;
 }
 
 /// One page; three of ten times some pages; one of ten times the directory, where that is possible.
@@ -376,7 +418,7 @@ async fn read_on(run: Arc<Run>, directory: u16, node: u64, reader: u64) {
         if timeout(gap, run.end.cancelled()).await.is_ok() {
             return;
         }
-        let page = if random.random_range(0..10) < 6 {
+        let page = if random.random_range(0..10) < 8 {
             run.focus[usize::from(directory)].load(Ordering::Relaxed)
         } else {
             random.random_range(0..run.settings.pages.each)

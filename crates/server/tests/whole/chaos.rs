@@ -1,0 +1,151 @@
+//! Nothing is lost and nothing old is served, whatever breaks: the whole binary with real caches, killed, frozen, cut off,
+//! with its store locked or its disk full, by seeded schedules, while the oracle purges and reads.
+//!
+//! A schedule lasts about six seconds and then all is whole again; every task that was acknowledged must then become done, and
+//! no read ever may violate what was done. `just chaos --seeds A..B` runs others (docs/testing.md). The clock is not turned here: that needs a
+//! library that is no part of the test machine; the simulation does it.
+
+mod schedule;
+mod stage;
+mod wire;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catharsis_testkit::oracle::Pages;
+use catharsis_testkit::oracle::origin::Manners;
+use catharsis_testkit::oracle::run::{Directories, Oracle, Report, Settings};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::oracle::{HOST, asked};
+use schedule::{Cast, Who};
+use stage::Followed;
+use wire::Line;
+
+/// The schedules of the tests.
+const SEEDS: Range<u64> = 0..20;
+/// Schedules at the same time.
+const AT_ONCE: usize = 4;
+/// How long faults are made.
+const LENGTH: Duration = Duration::from_secs(6);
+/// Tasks of a publisher that may be open at once: one that waits for a node that is away holds up no other.
+const OPEN_MAX: usize = 8;
+/// The slowest fetch.
+const SLOWEST: Duration = Duration::from_millis(600);
+/// Above the slowest fetch, its lateness (0.3 s), and a cache that stands still meanwhile (0.8 s), with room for a busy machine.
+const BOUNDED: &str = "fence = { kind = \"bounded\", fetch_max = \"3s\", repeats = [\"500ms\"] }";
+/// The planted fault.
+const NONE: &str = "fence = { kind = \"none\" }";
+/// After it, with everything whole again, a task is lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn settings(seed: u64, patience: Duration) -> Settings {
+    let directories = match Cast::of(seed) {
+        Cast::Edges => Directories::Purged,
+        Cast::Everybody => Directories::Spared,
+    };
+    Settings {
+        seed,
+        purges: u64::MAX,
+        pages: Pages { directories: 12, each: 4 },
+        manners: Manners { slowest: SLOWEST, at_once: 20, failing: 5 },
+        host: HOST.to_owned(),
+        open_max: OPEN_MAX,
+        directories,
+        done_not_before: Duration::ZERO,
+        patience,
+    }
+}
+
+/// One schedule.
+async fn disturbed(seed: u64, fence: &str) -> Report {
+    let oracle = Oracle::start(settings(seed, PATIENCE)).await;
+    let (mut nodes, setup) = stage::nodes(Cast::of(seed), oracle.origin(), fence).await;
+    let server = stage::server(&setup).await;
+    let api = Arc::new(Followed::new(server.client()));
+    let seen = nodes.iter().map(stage::Node::seen).collect();
+    let wires: Vec<_> = nodes.iter().map(|node| (node.who, Arc::clone(&node.wire))).collect();
+    let [of_server, of_nodes, of_wires] = schedule::draw(seed, LENGTH);
+    let stop = CancellationToken::new();
+    let faults = async {
+        let (server, (), ()) = tokio::join!(
+            stage::break_server(of_server, server, setup.clone(), &api),
+            stage::break_nodes(of_nodes, &mut nodes),
+            stage::break_wires(of_wires, &wires),
+        );
+        stop.cancel();
+        server
+    };
+    let (report, server) = tokio::join!(oracle.run(seen, Arc::clone(&api) as _, stop.clone()), faults);
+    drop(server);
+    println!("chaos seed {seed}: {report}");
+    report
+}
+
+/// Schedules side by side; what came of each.
+async fn disturbed_each(seeds: impl IntoIterator<Item = u64>, fence: &'static str) -> Vec<Report> {
+    let at_once = asked("CATHARSIS_CHAOS_AT_ONCE").unwrap_or(AT_ONCE);
+    let (mut running, mut reports) = (JoinSet::new(), Vec::new());
+    for seed in seeds {
+        if running.len() == at_once {
+            reports.extend(running.join_next().await);
+        }
+        running.spawn(disturbed(seed, fence));
+    }
+    while let Some(report) = running.join_next().await {
+        reports.push(report);
+    }
+    reports.into_iter().map(|report| report.expect("no schedule panics")).collect()
+}
+
+/// The seeds asked for by `CATHARSIS_CHAOS_SEEDS`, as `A..B`.
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("CATHARSIS_CHAOS_SEEDS") else { return SEEDS };
+    let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    range.unwrap_or_else(|| panic!("CATHARSIS_CHAOS_SEEDS is no range like 0..300: {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_chaos_loses_no_task_and_serves_nothing_old() {
+    let reports = disturbed_each(seeds(), BOUNDED).await;
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let lost: usize = reports.iter().map(|report| report.lost.len()).sum();
+    println!(
+        "chaos: {} schedules, {} purges acknowledged, {} unanswered, {} done, {lost} lost, {} reads after done, {} violations",
+        reports.len(),
+        sum(|it| it.accepted),
+        sum(|it| it.unanswered),
+        sum(|it| it.done),
+        sum(|it| it.judged),
+        sum(|it| it.violated),
+    );
+    for report in &reports {
+        assert!(report.violated == 0 && report.lost.is_empty(), "{report}");
+        assert_eq!(report.done, report.accepted, "{report}");
+        assert!(report.done > 10 && report.judged > 50, "too little happened: {report}");
+    }
+    assert!(sum(|it| it.unanswered) > 0, "the server was never away");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_chaos_catches_caches_without_a_fence() {
+    // Even ones: the caches that can be without a fence are of the cast.
+    let reports = disturbed_each([0, 2, 4], NONE).await;
+    assert!(reports.iter().any(|report| report.violated > 0), "chaos is blind: {reports:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_chaos_catches_a_task_that_never_ends() {
+    let seed = 1;
+    let oracle = Oracle::start(Settings { purges: 5, ..settings(seed, Duration::from_secs(3)) }).await;
+    let (nodes, setup) = stage::nodes(Cast::of(seed), oracle.origin(), BOUNDED).await;
+    let server = stage::server(&setup).await;
+    let node = nodes.iter().find(|node| node.who == Who::Edge).expect("it is of the cast");
+    node.wire.set(Line::Cut);
+    let api = Arc::new(Followed::new(server.client()));
+    let seen = nodes.iter().map(stage::Node::seen).collect();
+    let report = oracle.run(seen, api, CancellationToken::new()).await;
+    assert_eq!((report.accepted, report.done, report.lost.len()), (5, 0, 5), "{report}");
+}
