@@ -13,13 +13,18 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use catharsis_tcapi::cdn::TaskStatus;
+use catharsis_testkit::caches::{RealCache, Relay};
+use catharsis_testkit::client::{Source, get};
 use catharsis_testkit::oracle::Pages;
 use catharsis_testkit::oracle::origin::Manners;
 use catharsis_testkit::oracle::run::{Directories, Oracle, Report, Settings};
+use catharsis_testkit::origin::Origin;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::oracle::{HOST, asked};
+use crate::support::Setup;
 use schedule::{Cast, Who};
 use stage::Followed;
 use wire::Line;
@@ -148,4 +153,32 @@ async fn whole_chaos_catches_a_task_that_never_ends() {
     let seen = nodes.iter().map(stage::Node::seen).collect();
     let report = oracle.run(seen, api, CancellationToken::new()).await;
     assert_eq!((report.accepted, report.done, report.lost.len()), (5, 0, 5), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_nginx_that_crashed_keeps_its_copies_and_loses_those_purged_while_it_was_away() {
+    let origin = Origin::start().await;
+    let mut nginx = RealCache::nginx(origin.address(), Relay::Allowed).await;
+    let lines = "fence = { kind = \"bounded\", fetch_max = \"1s\", repeats = [] }\njoin = \"empty\"\n";
+    let setup = Setup::new().section("[relay]\nretry_max = \"200ms\"\n");
+    let server = setup.node("nginx", "mainland", "nginx", nginx.purge, lines).start();
+    let client = server.client();
+    for path in ["/kept", "/purged"] {
+        assert_eq!(get(nginx.traffic, HOST, path, &[]).await.body, "v1");
+        origin.set_version(path, 2);
+    }
+
+    nginx.crash();
+    nginx.restart().await;
+    for path in ["/kept", "/purged"] {
+        let copy = get(nginx.traffic, HOST, path, &[]).await;
+        assert_eq!((copy.source(), copy.body.as_str()), (Source::Hit, "v1"), "{path}: its files survived");
+    }
+    nginx.crash();
+    let task = client.purge(&[&format!("http://{HOST}/purged")]).await;
+    assert_eq!(client.receipts(&task).await.status, TaskStatus::Process, "nobody is there to purge it");
+    nginx.restart().await;
+    client.await_status(&task, TaskStatus::Done).await;
+    assert_eq!(get(nginx.traffic, HOST, "/purged", &[]).await.body, "v2");
+    assert_eq!(get(nginx.traffic, HOST, "/kept", &[]).await.body, "v1", "what was not purged is still there");
 }

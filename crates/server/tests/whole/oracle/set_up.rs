@@ -26,6 +26,12 @@ pub(super) enum SetUp {
     VarnishBounded,
     /// nginx by the sample configuration.
     NginxBounded,
+    /// Varnish that fetches through a built-in edge as its origin hop.
+    #[expect(dead_code, reason = "without a test until a server knows `fence = hop`")]
+    VarnishHop,
+    /// nginx that fetches through one.
+    #[expect(dead_code, reason = "without a test until a server knows `fence = hop`")]
+    NginxHop,
 }
 
 /// Whether fences are what the set-up says.
@@ -47,6 +53,14 @@ impl Fences {
                 )
             }
             Self::Off => "fence = { kind = \"none\" }\n".to_owned(),
+        }
+    }
+
+    /// Of a cache behind a hop.
+    const fn hop_line(self) -> &'static str {
+        match self {
+            Self::On => "fence = { kind = \"hop\" }\n",
+            Self::Off => "fence = { kind = \"none\" }\n",
         }
     }
 }
@@ -88,8 +102,8 @@ impl SetUp {
     /// nginx with the purge module cannot forget directories.
     pub(super) const fn directories(self) -> Directories {
         match self {
-            Self::Edge | Self::EdgeBehindShield | Self::VarnishBounded => Directories::Purged,
-            Self::NginxBounded => Directories::Spared,
+            Self::Edge | Self::EdgeBehindShield | Self::VarnishBounded | Self::VarnishHop => Directories::Purged,
+            Self::NginxBounded | Self::NginxHop => Directories::Spared,
         }
     }
 
@@ -97,7 +111,9 @@ impl SetUp {
     pub(super) const fn done_not_before(self, fences: Fences) -> Duration {
         match (self, fences) {
             (Self::VarnishBounded | Self::NginxBounded, Fences::On) => FETCH_MAX,
-            (Self::Edge | Self::EdgeBehindShield, _) | (_, Fences::Off) => Duration::ZERO,
+            (Self::Edge | Self::EdgeBehindShield | Self::VarnishHop | Self::NginxHop, _) | (_, Fences::Off) => {
+                Duration::ZERO
+            }
         }
     }
 
@@ -114,6 +130,17 @@ impl SetUp {
                 let cache = RealCache::nginx(origin, Relay::Allowed).await;
                 third_party("nginx", cache, &format!("{}join = \"empty\"\n", fences.lines()))
             }
+            Self::VarnishHop => {
+                let (hop, traffic, control) = edge(origin);
+                let cache = RealCache::varnish(traffic, Relay::Allowed).await;
+                behind_a_hop((hop, traffic, control), "varnish", cache, fences.hop_line())
+            }
+            Self::NginxHop => {
+                let (hop, traffic, control) = edge(origin);
+                let cache = RealCache::nginx(traffic, Relay::Allowed).await;
+                let lines = format!("{}join = \"empty\"\n", fences.hop_line());
+                behind_a_hop((hop, traffic, control), "nginx", cache, &lines)
+            }
         }
     }
 }
@@ -122,6 +149,21 @@ fn third_party(kind: &str, cache: RealCache, lines: &str) -> Stage {
     let server = Setup::new().node(kind, "mainland", kind, cache.purge, lines).start();
     let seen = vec![seen(kind, cache.traffic)];
     Stage { seen, server, _edges: Vec::new(), _caches: vec![cache], _deaf: None }
+}
+
+/// A cache behind an edge through which all its fetches go.
+fn behind_a_hop(
+    (hop, hop_traffic, control): (Server, SocketAddr, SocketAddr),
+    kind: &str,
+    cache: RealCache,
+    lines: &str,
+) -> Stage {
+    let server = Setup::new()
+        .node("hop", "mainland", "edge", control, "tier = \"shield\"\n")
+        .node(kind, "mainland", kind, cache.purge, &format!("shield = \"hop\"\n{lines}"))
+        .start();
+    let seen = vec![seen("hop", hop_traffic), seen(kind, cache.traffic)];
+    Stage { seen, server, _edges: vec![hop], _caches: vec![cache], _deaf: None }
 }
 
 /// Edges in a row, the one next to the origin first. Without fences that one is told nothing.
