@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 pub mod bench;
-pub mod mutants;
 pub mod chaos;
+pub mod mutants;
 pub mod oracle;
 pub mod tidy;
 

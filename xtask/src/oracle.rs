@@ -41,6 +41,10 @@ enum SetUp {
     VarnishBounded,
     /// nginx with a bounded fence.
     NginxBounded,
+    /// Varnish behind an origin hop.
+    VarnishHop,
+    /// nginx behind an origin hop.
+    NginxHop,
 }
 
 impl SetUp {
@@ -55,6 +59,10 @@ impl SetUp {
                 ["sees_nothing_old_at_varnish_with_a_bounded_fence", "catches_varnish_without_a_fence"]
             }
             Self::NginxBounded => ["sees_nothing_old_at_nginx_with_a_bounded_fence", "catches_nginx_without_a_fence"],
+            Self::VarnishHop => {
+                ["sees_nothing_old_at_varnish_with_a_hop", "catches_varnish_behind_a_hop_without_its_fence"]
+            }
+            Self::NginxHop => ["sees_nothing_old_at_nginx_with_a_hop", "catches_nginx_behind_a_hop_without_its_fence"],
         }
     }
 }

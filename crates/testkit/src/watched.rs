@@ -386,11 +386,11 @@ impl Store for WatchedStore {
     }
 
     async fn leased(&self, node: &NodeId, area: Area, lease: Option<Duration>) -> Result<(), StoreError> {
-        self.write(|| self.store.leased(node, area, lease)).await
+        self.write(node, || self.store.leased(node, area, lease)).await
     }
 
     async fn lapsed(&self, node: &NodeId, area: Area) -> Result<(), StoreError> {
-        self.write(|| self.store.lapsed(node, area)).await
+        self.write(node, || self.store.lapsed(node, area)).await
     }
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {

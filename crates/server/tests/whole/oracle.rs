@@ -118,3 +118,23 @@ async fn whole_oracle_catches_varnish_without_a_fence() {
 async fn whole_oracle_catches_nginx_without_a_fence() {
     is_caught_without_its_fence(SetUp::NginxBounded).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_sees_nothing_old_at_varnish_with_a_hop() {
+    serves_nothing_old(SetUp::VarnishHop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_sees_nothing_old_at_nginx_with_a_hop() {
+    serves_nothing_old(SetUp::NginxHop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_catches_varnish_behind_a_hop_without_its_fence() {
+    is_caught_without_its_fence(SetUp::VarnishHop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_catches_nginx_behind_a_hop_without_its_fence() {
+    is_caught_without_its_fence(SetUp::NginxHop).await;
+}

@@ -27,10 +27,8 @@ pub(super) enum SetUp {
     /// nginx by the sample configuration.
     NginxBounded,
     /// Varnish that fetches through a built-in edge as its origin hop.
-    #[expect(dead_code, reason = "without a test until a server knows `fence = hop`")]
     VarnishHop,
     /// nginx that fetches through one.
-    #[expect(dead_code, reason = "without a test until a server knows `fence = hop`")]
     NginxHop,
 }
 
@@ -93,9 +91,9 @@ fn seen(name: &str, traffic: SocketAddr) -> Seen {
 }
 
 /// A built-in edge in a process of its own, and its two addresses.
-fn edge(upstream: SocketAddr) -> (Server, SocketAddr, SocketAddr) {
+fn edge(upstream: SocketAddr, line: &str) -> (Server, SocketAddr, SocketAddr) {
     let (traffic, control) = (free_address(), free_address());
-    (Setup::edge_only(traffic, control, upstream).start(), traffic, control)
+    (Setup::edge_only(traffic, control, upstream).edge_line(line).start(), traffic, control)
 }
 
 impl SetUp {
@@ -131,12 +129,12 @@ impl SetUp {
                 third_party("nginx", cache, &format!("{}join = \"empty\"\n", fences.lines()))
             }
             Self::VarnishHop => {
-                let (hop, traffic, control) = edge(origin);
+                let (hop, traffic, control) = edge(origin, "hop = true");
                 let cache = RealCache::varnish(traffic, Relay::Allowed).await;
                 behind_a_hop((hop, traffic, control), "varnish", cache, fences.hop_line())
             }
             Self::NginxHop => {
-                let (hop, traffic, control) = edge(origin);
+                let (hop, traffic, control) = edge(origin, "hop = true");
                 let cache = RealCache::nginx(traffic, Relay::Allowed).await;
                 let lines = format!("{}join = \"empty\"\n", fences.hop_line());
                 behind_a_hop((hop, traffic, control), "nginx", cache, &lines)
@@ -175,7 +173,9 @@ async fn edges(names: &[&str], origin: SocketAddr, fences: Fences) -> Stage {
     let (mut setup, mut running, mut clients) = (Setup::new(), Vec::new(), Vec::new());
     let (mut upstream, mut above) = (origin, None::<&str>);
     for &name in names {
-        let (process, traffic, control) = edge(upstream);
+        // One that is told nothing would hold no lease either, and keep its copies to itself.
+        let lease = if deaf.is_some() { "lease = \"none\"" } else { "" };
+        let (process, traffic, control) = edge(upstream, lease);
         let told = deaf.as_ref().filter(|_| above.is_none()).map_or(control, |deaf| deaf.address);
         let mut lines = above.map(|shield| format!("shield = \"{shield}\"\n")).unwrap_or_default();
         if name == "shield" {
