@@ -87,7 +87,8 @@ impl RuleTable {
     /// [`TooMany`]; nothing was changed.
     pub fn order(&mut self, places: &[(Place, Mode)], now: u32) -> Result<(), TooMany> {
         let mut next = self.clone();
-        next.rules.retain(|_, rule| rule.until > now);
+        // In its last second the plugin knows a rule still, at the place in its order where it learnt it.
+        next.rules.retain(|_, rule| rule.until >= now);
         // The widest first, so that what it makes needless never becomes a rule.
         let mut places: Vec<&(Place, Mode)> = places.iter().collect();
         places.sort_by_key(|(place, _)| width(place));

@@ -30,7 +30,7 @@ fn rule_lives_as_long_as_a_copy_can_and_each_repetition_has_a_time_of_its_own() 
         order(&mut table, "/a/", Mode::Delete, NOW);
         assert_eq!(rule(&table, "/a/"), Some(Rule { mode: Mode::Delete, until: NOW + MONTH + repeat }));
     }
-    order(&mut table, "/b/", Mode::Expire, NOW + MONTH + 2);
+    order(&mut table, "/b/", Mode::Expire, NOW + MONTH + 3);
     assert_eq!(rule(&table, "/a/"), None, "ended");
 }
 
@@ -137,6 +137,29 @@ impl Plugin {
             self.0.iter().find(|(place, epoch, rule)| *epoch >= date && rule.until >= now && place.covers(copy));
         first.map(|(_, _, rule)| rule.mode)
     }
+}
+
+/// `/b` was made to delete, since it overlaps with what is deleted, and retired by what stands for both; in the last
+/// second of that it is ordered again. The plugin finds it before the wider rule, so it must delete still.
+#[test]
+fn rule_that_is_ordered_again_in_its_last_second_is_as_strong_as_it_was() {
+    let orders = [
+        ("/a/", Mode::Delete, 0),
+        ("/b", Mode::Expire, 0),
+        ("/aa", Mode::Expire, 0),
+        ("/aa/", Mode::Expire, 0),
+        ("/b/a", Mode::Delete, 0),
+        ("/a", Mode::Expire, 0),
+        ("", Mode::Expire, 43),
+        ("/a", Mode::Expire, 93),
+        ("/b", Mode::Expire, 150),
+    ];
+    let (mut table, mut plugin) = (table(5), Plugin::default());
+    for (path, mode, at) in orders {
+        table.order(&[(place(path), mode)], NOW + at).expect("few rules");
+        plugin.load(&table.text(), NOW + at);
+    }
+    assert_eq!(plugin.decides(&place("/b/a"), NOW, NOW + 150), Some(Mode::Delete), "{}", table.text());
 }
 
 proptest! {
