@@ -37,7 +37,8 @@ pub(super) enum SetUp {
 pub(super) enum Fences {
     /// They are.
     On,
-    /// A third-party cache has `fence = none`; the edge, or the shield before it, is told nothing at all.
+    /// A third-party cache has `fence = none`, and the edge before it is no hop; a built-in edge, or the shield before
+    /// it, is told nothing at all.
     Off,
 }
 
@@ -51,6 +52,14 @@ impl Fences {
                 )
             }
             Self::Off => "fence = { kind = \"none\" }\n".to_owned(),
+        }
+    }
+
+    /// Of the hop itself: without it, it lets what a purge overtook go as it is.
+    const fn hop_key(self) -> &'static str {
+        match self {
+            Self::On => "hop = true",
+            Self::Off => "hop = false",
         }
     }
 
@@ -129,12 +138,12 @@ impl SetUp {
                 third_party("nginx", cache, &format!("{}join = \"empty\"\n", fences.lines()))
             }
             Self::VarnishHop => {
-                let (hop, traffic, control) = edge(origin, "hop = true");
+                let (hop, traffic, control) = edge(origin, fences.hop_key());
                 let cache = RealCache::varnish(traffic, Relay::Allowed).await;
                 behind_a_hop((hop, traffic, control), "varnish", cache, fences.hop_line())
             }
             Self::NginxHop => {
-                let (hop, traffic, control) = edge(origin, "hop = true");
+                let (hop, traffic, control) = edge(origin, fences.hop_key());
                 let cache = RealCache::nginx(traffic, Relay::Allowed).await;
                 let lines = format!("{}join = \"empty\"\n", fences.hop_line());
                 behind_a_hop((hop, traffic, control), "nginx", cache, &lines)
