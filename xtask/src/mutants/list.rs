@@ -73,8 +73,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "join: nothing forgotten",
         file: "crates/core/src/relay/joining.rs",
-        text: "            self.forget_everything(cursor).await?;\n            // From",
-        instead: "            // From",
+        text: "                    self.forget_everything(cursor).await?;\n                    // From",
+        instead: "                    // From",
     },
     Mutation {
         name: "progress: pass due early",
