@@ -170,11 +170,16 @@ fn show(answer: &DescribePurgeReceiptsResponse, console: &mut Console) {
     }
 }
 
+/// A fence, and how long it waited, if it did.
+fn fence(fence: &str, wait_ms: u64) -> String {
+    match wait_ms {
+        0 => fence.to_owned(),
+        wait => format!("{fence} {}", span(wait)),
+    }
+}
+
 fn row(node: &NodeReceipt) -> Vec<String> {
-    let fence = match node.fence_wait_ms {
-        0 => node.fence.clone(),
-        wait => format!("{} {}", node.fence, span(wait)),
-    };
+    let fence = fence(&node.fence, node.fence_wait_ms);
     vec![
         node.node.clone(),
         node.area.clone(),
@@ -331,10 +336,7 @@ fn tell(checked: &Checked, console: &mut Console) {
 fn node_row(node: &NodeStatement) -> Vec<String> {
     let runs = node.outcomes.iter();
     let outcomes = runs.map(|run| format!("{} {}", numbers(run.first, run.last), run.outcome.as_str()));
-    let fence = match node.fence_wait_ms {
-        0 => node.fence.clone(),
-        wait => format!("{} {}", node.fence, span(wait)),
-    };
+    let fence = fence(&node.fence, node.fence_wait_ms);
     vec![
         node.node.clone(),
         node.area.clone(),

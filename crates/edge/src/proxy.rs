@@ -219,7 +219,7 @@ impl EdgeProxy {
         if let (Some(flights), Some(peer)) = (&self.flights, peer)
             && (request.method == Method::GET || request.method == Method::HEAD)
         {
-            ctx.flight = flights.asked(peer, ctx.url.as_ref().unwrap_or(&url()));
+            ctx.flight = flights.asked(peer, &ctx.url.clone().unwrap_or_else(url));
         }
         Ok(())
     }
