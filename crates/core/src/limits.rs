@@ -58,11 +58,14 @@ pub const CLIENT_TOKEN_BYTES_MAX: usize = 64;
 /// Endpoints of an account that are told when a task ends.
 pub const WEBHOOKS_PER_ACCOUNT: usize = 10;
 
-/// Invalidations that a relay worker reads, sends and settles at once. At the end of a batch the node waits for the
-/// next one to be written, so the larger the less it waits (measured: 512 reached 26 % of a bare load generator's
-/// rate to the built-in edge, 2,048 60 %); small enough that a slow node does not hold much memory (about 200 bytes
-/// an entry, three batches a node).
+/// Invalidations that a relay worker reads, sends and settles at once. Large enough that what each batch costs is
+/// little for each invalidation; small enough that a slow node does not hold much memory (about 200 bytes an entry,
+/// [`BATCHES_AT_ONCE`] + [`RECEIPTS_WAITING`] + 1 batches a node).
 pub const RELAY_BATCH: usize = 2_048;
+
+/// Batches that a node is told at once, in the order of the log: the second is read, merged and written while the node
+/// works at the first, and goes out as soon as that leaves a connection free. A third would only wait behind it.
+pub const BATCHES_AT_ONCE: usize = 2;
 
 /// Receipts of a node that wait for the store behind the one that is being kept. One is enough to keep the store
 /// busy; more would only hold more batches in memory, and more to send again after a crash.

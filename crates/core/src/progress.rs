@@ -65,6 +65,21 @@ pub struct Span {
     pub upto: Seq,
 }
 
+impl Span {
+    /// What of this span comes next, at most `max` positions, behind what is `under_way` of it; `None` when that is
+    /// nothing, or when what is under way is not where the span begins: that has to end first.
+    #[must_use]
+    pub fn part_behind(self, under_way: Option<Self>, max: u64) -> Option<Self> {
+        let after = match under_way {
+            None => self.after,
+            Some(it) if (it.pass, it.after) == (self.pass, self.after) => it.upto,
+            Some(_) => return None,
+        };
+        let upto = self.upto.min(after.plus(max));
+        (after < upto).then_some(Self { after, upto, ..self })
+    }
+}
+
 impl Progress {
     /// A node that has settled everything up to `cursor`. Repeats that were due when the last
     /// worker ended are lost with it, so every pass begins at the settled cursor again.
@@ -248,6 +263,18 @@ mod tests {
             }
         }
         assert!(progress.cursors[2] > Seq(3_000), "the last pass follows about a minute behind");
+    }
+
+    #[test]
+    fn part_follows_what_is_under_way_of_the_same_pass_and_waits_for_any_other() {
+        let span = |pass, after, upto| Span { pass, after: Seq(after), upto: Seq(upto) };
+        let part = |under_way| span(0, 10, 15).part_behind(under_way, 3);
+        assert_eq!(part(None), Some(span(0, 10, 13)));
+        assert_eq!(part(Some(span(0, 10, 13))), Some(span(0, 13, 15)));
+        assert_eq!(part(Some(span(0, 10, 15))), None, "all of it is under way");
+        assert_eq!(part(Some(span(0, 10, 16))), None, "what may be told has become less");
+        assert_eq!(part(Some(span(1, 10, 13))), None, "another pass");
+        assert_eq!(part(Some(span(0, 9, 13))), None, "not where the span begins");
     }
 
     proptest! {

@@ -7,37 +7,39 @@
 //! Invariants: an edge never passes its shield's cursor; a cursor moves only after the store has
 //! kept the receipt; every invalidation that the cursor passes has a named outcome.
 //!
-//! While the node is told one batch, the next is read and the receipt of the one before is kept, so that the node
-//! does not wait for the disk. So a worker goes by two positions. What was *carried out* ([`Progress`]) says what
-//! to send next and when to repeat it; it is in this memory only, and may be ahead of what is *settled*, the cursor
-//! in the store and on the board. Whatever promises anything goes by the settled one: the state of a task, an edge
-//! behind its shield, a worker that starts again. Receipts are kept one by one in the order of the log, so the
-//! cursor has no gap. With one being kept and [`RECEIPTS_WAITING`] behind it, one more batch is sent and no further
-//! one. What was carried out and not settled when a worker ends is sent again, with all passes of the fence, which
-//! does no harm.
+//! While the node is told one batch, the next is read and told behind it ([`BATCHES_AT_ONCE`]), and the receipt of the
+//! one before is kept, so that the node waits neither for the disk nor for an order to be written. So a worker goes
+//! by two positions. What was *carried out* ([`Progress`]) says what to send next and when to repeat it; it is in this
+//! memory only, and may be ahead of what is *settled*, the cursor in the store and on the board. Whatever promises
+//! anything goes by the settled one: the state of a task, an edge behind its shield, a worker that starts again.
+//! Batches are carried out and receipts kept in the order of the log, whichever the node answered first, so no cursor
+//! has a gap. With one receipt being kept and [`RECEIPTS_WAITING`] behind it, no further batch is begun. What was
+//! carried out and not settled when a worker ends is sent again, with all passes of the fence, which does no harm.
 
 mod above;
+mod deliver;
 mod hop;
 mod joining;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Coalesced, coalesce};
 use crate::board::{Board, WatermarkMove};
 use crate::clock::{Tick, UnixMillis};
-use crate::error::{LogError, StoreError};
+use crate::error::StoreError;
 use crate::invalidation::{Invalidation, Seq};
-use crate::limits::{RECEIPTS_WAITING, RELAY_BATCH};
+use crate::limits::{BATCHES_AT_ONCE, RECEIPTS_WAITING, RELAY_BATCH};
 use crate::ports::{Clock, Hop, Log, Membership, Purger, Store};
 use crate::progress::{Progress, Ready, Span};
 use crate::proof::{Prober, Proof};
-use crate::receipt::{Outcome, Receipt, Refusal, Settled, Unreachable};
-use crate::retry::{Decision, Liveness, RetryPolicy, decide};
+use crate::receipt::{Receipt, Refusal, Unreachable};
+use crate::retry::RetryPolicy;
 use crate::topology::{Node, Schedule};
+use deliver::{Told, Untold};
 use hop::Landing;
 
 /// What happened at a node, for logs and metrics.
@@ -148,13 +150,6 @@ struct Due {
     receipt: Receipt,
 }
 
-/// A batch that was read before its time.
-struct Ahead {
-    /// It begins behind this position.
-    after: Seq,
-    batch: Vec<Invalidation>,
-}
-
 impl Worker {
     /// A worker that ends soon after `stop`: it finishes the attempt it is in, whose length the
     /// purger bounds, and leaves the rest to the next start.
@@ -220,37 +215,43 @@ impl Worker {
         mut landing: Landing,
     ) -> Result<(), Stopped> {
         let mut progress = Progress::new(cursor, self.node.fence.schedule());
-        let mut ahead = None;
+        let mut telling = FuturesOrdered::new();
+        let mut under_way: Option<Span> = None;
         loop {
             if self.stop.is_cancelled() {
                 return Err(Stopped);
             }
-            // Only this worker sets and takes it.
-            if self.was_away.swap(false, Ordering::Relaxed) {
+            if under_way.is_none() && self.was_away.swap(false, Ordering::Relaxed) {
                 self.prove().await?;
             }
             progress.landed(landing.landed());
-            match progress.ready(self.limit(), self.relay.clock.tick()) {
-                Ready::Wait(until) => self.wait(progress.applied(), until, &mut landing).await?,
-                Ready::Apply(span) => {
-                    let batch = match known(ahead.take(), span) {
-                        Some(batch) => batch,
-                        None => match self.read(span).await? {
-                            Some(batch) => batch,
-                            None => return Ok(()),
-                        },
-                    };
-                    let upto = span.after.plus(batch.len() as u64);
-                    let (delivered, next) =
-                        tokio::join!(self.deliver(&batch), self.read_ahead(Span { after: upto, ..span }));
-                    ahead = next;
-                    if let Some(due) = self.passed(&progress, span, batch, delivered?) {
-                        // Only a keeper that was told to stop has gone away.
+            let ready = progress.ready(self.limit(), self.relay.clock.tick());
+            if let Ready::Apply(span) = ready
+                && telling.len() < BATCHES_AT_ONCE
+                // One that was away proves itself first, as soon as it has answered what it was told.
+                && !self.was_away.load(Ordering::Relaxed)
+                && let Some(part) = span.part_behind(under_way, RELAY_BATCH as u64)
+            {
+                telling.push_back(self.tell(part));
+                under_way = Some(Span { upto: part.upto, ..under_way.unwrap_or(part) });
+                continue;
+            }
+            match (telling.next().await, ready) {
+                (Some(Ok(told)), _) => {
+                    let Span { pass, upto, .. } = told.part;
+                    under_way = under_way.map(|all| Span { after: upto, ..all }).filter(|rest| rest.after < rest.upto);
+                    if let Some(due) = self.passed(&progress, told) {
+                        // Only a keeper that was told to stop has gone away. What is under way rests meanwhile.
                         receipts.send(due).await.map_err(|_| Stopped)?;
                     }
-                    progress.record(span.pass, upto, self.relay.clock.tick());
+                    progress.record(pass, upto, self.relay.clock.tick());
                     landing.ask(progress.applied());
                 }
+                (Some(Err(Untold::Stopped)), _) => return Err(Stopped),
+                (Some(Err(Untold::Truncated)), _) => return Ok(()),
+                (None, Ready::Wait(until)) => self.wait(progress.applied(), until, &mut landing).await?,
+                // It is away, and proves itself first.
+                (None, Ready::Apply(_)) => {}
             }
         }
     }
@@ -285,50 +286,18 @@ impl Worker {
         }
     }
 
-    /// Reads the next batch of a span; `None` when the log is truncated there.
-    async fn read(&self, span: Span) -> Result<Option<Vec<Invalidation>>, Stopped> {
-        let mut attempt = 0;
-        loop {
-            match self.relay.log.read(self.node.area, span.after, room(span)).await {
-                Ok(batch) if !batch.is_empty() => return Ok(Some(batch)),
-                Ok(_) => self.store_failed(&format!("nothing follows {} below the head", span.after)),
-                Err(LogError::Truncated { .. }) => return Ok(None),
-                Err(error) => self.store_failed(&error.to_string()),
-            }
-            attempt += 1;
-            self.pause(attempt).await?;
-        }
-    }
-
-    /// Reads what follows the batch that the node is being told. A failure is left to [`Self::read`], which comes
-    /// upon it when it is time.
-    async fn read_ahead(&self, span: Span) -> Option<Ahead> {
-        let max = room(span);
-        if max == 0 {
-            return None;
-        }
-        let batch = self.relay.log.read(self.node.area, span.after, max).await.ok()?;
-        Some(Ahead { after: span.after, batch })
-    }
-
     /// Shows what a pass over one batch has brought; after the last pass a receipt is due.
-    fn passed(
-        &self,
-        progress: &Progress,
-        span: Span,
-        batch: Vec<Invalidation>,
-        (outcomes, attempts): (Vec<Settled>, u32),
-    ) -> Option<Due> {
+    fn passed(&self, progress: &Progress, told: Told) -> Option<Due> {
+        let Told { part: Span { pass, after, upto }, batch, outcomes, attempts } = told;
         let at = self.relay.clock.wall();
-        let upto = span.after.plus(batch.len() as u64);
-        if span.pass == 0 {
+        if pass == 0 {
             self.relay.board.applied(&self.node.id, upto);
             self.observe(&RelayEvent::Applied { batch: &batch, at });
         }
         let receipt = || Receipt {
             node: self.node.id.clone(),
             area: self.node.area,
-            after: span.after,
+            after,
             outcomes,
             fence: self.node.fence.strength(),
             waited: match self.node.fence.schedule() {
@@ -338,72 +307,7 @@ impl Worker {
             attempts,
             at,
         };
-        (span.pass == progress.last_pass()).then(|| Due { receipt: receipt(), batch })
-    }
-
-    /// Tells the node until every invalidation of the batch is settled there. Counts the attempts.
-    async fn deliver(&self, batch: &[Invalidation]) -> Result<(Vec<Settled>, u32), Stopped> {
-        let merged = coalesce(batch);
-        let (mut outcomes, mut attempts) = self.deliver_merged(batch, &merged).await?;
-        // A node that cannot forget a directory still can the URLs for which it stood.
-        let alone = lost_with_a_directory(batch, &merged, &outcomes);
-        if !alone.is_empty() {
-            let urls: Vec<Invalidation> = alone.iter().map(|at| batch[*at].clone()).collect();
-            let (of_urls, more) = self.deliver_merged(&urls, &coalesce(&urls)).await?;
-            for (at, outcome) in alone.into_iter().zip(of_urls) {
-                outcomes[at] = outcome;
-            }
-            attempts = attempts.max(more);
-        }
-        Ok((outcomes, attempts))
-    }
-
-    async fn deliver_merged(&self, batch: &[Invalidation], merged: &Coalesced) -> Result<(Vec<Settled>, u32), Stopped> {
-        let mut settled: Vec<Option<Settled>> = vec![None; merged.distinct.len()];
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let open: Vec<usize> = (0..settled.len()).filter(|place| settled[*place].is_none()).collect();
-            let sent: Vec<Invalidation> = open.iter().map(|place| batch[merged.distinct[*place]].clone()).collect();
-            let outcomes = self.purger.apply(&sent).await;
-            debug_assert_eq!(outcomes.len(), sent.len(), "one outcome for each invalidation");
-            let trouble = self.take_outcomes(&open, outcomes, attempt, &mut settled).await;
-            match (trouble, complete(&settled)) {
-                (None, Some(all)) => {
-                    self.relay.board.untroubled(&self.node.id);
-                    return Ok((spread(merged, &all), attempt));
-                }
-                (trouble, _) => {
-                    self.unreachable(trouble.unwrap_or(Unreachable::Closed), attempt);
-                    self.pause(attempt).await?;
-                }
-            }
-        }
-    }
-
-    /// Settles what can be settled and returns the last reason why something cannot.
-    async fn take_outcomes(
-        &self,
-        open: &[usize],
-        outcomes: Vec<Outcome>,
-        attempt: u32,
-        settled: &mut [Option<Settled>],
-    ) -> Option<Unreachable> {
-        let answered = outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Unreachable(_)));
-        let liveness = if answered || (attempt >= crate::limits::UNANSWERED_ATTEMPTS_MAX && self.purger.answers().await)
-        {
-            Liveness::Answers
-        } else {
-            Liveness::Silent
-        };
-        let mut trouble = None;
-        for (place, outcome) in open.iter().zip(outcomes) {
-            match decide(outcome, attempt, liveness) {
-                Decision::Settle(done) => settled[*place] = Some(done),
-                Decision::Retry(why) => trouble = Some(why),
-            }
-        }
-        trouble
+        (pass == progress.last_pass()).then(|| Due { receipt: receipt(), batch })
     }
 
     /// Keeps a receipt, however long the store takes, and only then shows the cursor.
@@ -451,36 +355,4 @@ impl Worker {
             () = self.relay.clock.sleep_until(until) => Ok(()),
         }
     }
-}
-
-/// How many invalidations of a span are carried out at once.
-fn room(span: Span) -> usize {
-    let allowed = usize::try_from(span.upto.distance_from(span.after)).unwrap_or(usize::MAX);
-    allowed.min(RELAY_BATCH)
-}
-
-/// What was read ahead, if it is what this span begins with.
-fn known(ahead: Option<Ahead>, span: Span) -> Option<Vec<Invalidation>> {
-    let Ahead { after, mut batch } = ahead.filter(|it| it.after == span.after)?;
-    debug_assert!(after < span.upto, "a span is not empty");
-    batch.truncate(room(span));
-    (!batch.is_empty()).then_some(batch)
-}
-
-fn complete(settled: &[Option<Settled>]) -> Option<Vec<Settled>> {
-    settled.iter().cloned().collect()
-}
-
-/// Positions in the batch of what was refused only in the name of a directory.
-fn lost_with_a_directory(batch: &[Invalidation], merged: &Coalesced, outcomes: &[Settled]) -> Vec<usize> {
-    let is_lost = |at: &usize| {
-        let representative = merged.distinct[merged.stands_for[*at]];
-        batch[representative].target != batch[*at].target && matches!(outcomes[*at], Settled::Refused(_))
-    };
-    (0..batch.len()).filter(is_lost).collect()
-}
-
-/// One outcome for each invalidation of the batch, from those of its representatives.
-fn spread(merged: &Coalesced, outcomes: &[Settled]) -> Vec<Settled> {
-    merged.stands_for.iter().map(|place| outcomes[*place].clone()).collect()
 }

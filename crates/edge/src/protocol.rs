@@ -261,6 +261,21 @@ pub struct WireInvalidation {
     pub target: WireTarget,
 }
 
+impl WireInvalidation {
+    /// Bytes that it takes in JSON, at most, with the comma behind it: a character takes two where it is escaped, and
+    /// the names of the fields, the position and the mode together less than 200.
+    #[must_use]
+    pub fn json_bytes_max(&self) -> usize {
+        let (host, paths) = match &self.target {
+            WireTarget::Everything => return 200,
+            WireTarget::Prefix(prefix) => (prefix.host(), prefix.paths()),
+            WireTarget::Url(url) => (url.host(), url.paths()),
+        };
+        let quoted = |path: &KeyPath| 2 * path.as_str().len() + 3;
+        200 + host.as_str().len() + paths.iter().map(quoted).sum::<usize>()
+    }
+}
+
 impl TryFrom<&Invalidation> for WireInvalidation {
     type Error = ProtocolError;
 

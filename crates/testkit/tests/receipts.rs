@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use catharsis_core::invalidation::Seq;
-use catharsis_core::limits::{RECEIPTS_WAITING, RELAY_BATCH};
+use catharsis_core::limits::{BATCHES_AT_ONCE, RECEIPTS_WAITING, RELAY_BATCH};
 use catharsis_core::receipt::Unreachable;
 use catharsis_core::topology::{BoundedFence, Fence, Node};
-use catharsis_testkit::fake_cache::Act;
+use catharsis_testkit::fake_cache::{Act, Told};
 use catharsis_testkit::plans::{behind, node, shield};
 use catharsis_testkit::sim::{Chance, Server, World};
 use catharsis_testkit::watched::{Faults, SLOW, Watch};
@@ -46,6 +46,16 @@ impl Stage {
         self.watch.accepted(&self.world);
         sleep(SECOND).await;
         self.watch.look(&self.world, &server.board);
+    }
+
+    /// Purges this many paths, and waits like [`Self::purge`].
+    async fn purge_many(&self, server: &Server, count: usize) {
+        let paths: Vec<String> = (0..count).map(|number| format!("/{number}")).collect();
+        for part in paths.chunks(1_000) {
+            server.purge(&part.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        }
+        self.watch.accepted(&self.world);
+        sleep(SECOND).await;
     }
 
     /// The positions that the node was told, in order.
@@ -209,21 +219,37 @@ async fn edge_waits_for_what_its_shield_has_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn backlog_of_many_batches_is_told_once_and_in_order() {
+async fn backlog_of_many_batches_is_carried_out_once_and_settled_in_order() {
     let stage = Stage::new(node("n"), Faults { slow: 5, twice: 20, store_after: 20, ..Faults::default() });
     let server = stage.start().await;
     stage.world.cache(&stage.node.id).down(Unreachable::Timeout);
     let count = 4 * RELAY_BATCH + 100;
-    let paths: Vec<String> = (0..count).map(|number| format!("/{number}")).collect();
-    for part in paths.chunks(1_000) {
-        server.purge(&part.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    }
-    stage.watch.accepted(&stage.world);
-    sleep(SECOND).await;
+    stage.purge_many(&server, count).await;
     stage.world.cache(&stage.node.id).up();
     server.settled(&stage.node).await;
-    let forgotten = stage.world.cache(&stage.node.id).forgotten();
-    let once: Vec<Seq> = (1..=count as u64).map(Seq).collect();
-    assert_eq!(forgotten.iter().map(|it| it.seq).collect::<Vec<_>>(), once);
+    let mut forgotten: Vec<u64> = stage.world.cache(&stage.node.id).forgotten().iter().map(|it| it.seq.0).collect();
+    forgotten.sort_unstable();
+    assert!(forgotten.iter().copied().eq(1..=count as u64), "each once: {} of {count}", forgotten.len());
+    assert!(stage.receipts().is_sorted(), "{:?}", stage.receipts());
+    stage.end(server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn next_batch_is_told_while_the_node_works_at_one_and_settled_behind_it() {
+    let stage = Stage::new(node("n"), Faults::default());
+    let server = stage.start().await;
+    let first = RELAY_BATCH as u64;
+    // What a batch begins with takes the node long; of the second batch, not as long as of the first.
+    stage.world.cache(&stage.node.id).follow(move |told| match told {
+        Told::Invalidation(one) if one.seq.0 == 1 => Act::applied().after(20 * SECOND),
+        Told::Invalidation(one) if one.seq.0 % first == 1 => Act::applied().after(10 * SECOND),
+        Told::Invalidation(_) | Told::Everything(_) => Act::applied(),
+    });
+    stage.purge_many(&server, 3 * RELAY_BATCH).await;
+    assert_eq!(stage.told(), [1, 1 + first], "{BATCHES_AT_ONCE} batches at once");
+    sleep(12 * SECOND).await;
+    assert_eq!((stage.told().len(), stage.kept()), (1 + RELAY_BATCH, Seq::ZERO), "the second waits for the first");
+    server.settled(&stage.node).await;
+    assert_eq!(stage.receipts(), [0, first, 2 * first]);
     stage.end(server).await;
 }

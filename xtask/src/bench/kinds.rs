@@ -137,7 +137,7 @@ pub(super) const KINDS: &[Kind] = &[
 ];
 
 /// Invalidations in an order of the bare load generator: as many as the relay puts into one.
-const ORDER: usize = 512;
+const ORDER: usize = 2_048;
 
 async fn real(start: impl AsyncFnOnce(SocketAddr) -> RealCache) -> anyhow::Result<Running> {
     let origin = Origin::start().await;

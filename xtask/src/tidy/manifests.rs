@@ -12,7 +12,7 @@ const ALONE: [&str; 4] =
 const CORE: &str = "crates/core/Cargo.toml";
 
 /// What core may use: language, text and scheduling. No network, disk, HTTP, SQL or serde; those are behind its ports.
-const CORE_MAY_USE: [&str; 6] = ["async-trait", "idna", "thiserror", "tokio", "tokio-util", "tracing"];
+const CORE_MAY_USE: [&str; 7] = ["async-trait", "futures-util", "idna", "thiserror", "tokio", "tokio-util", "tracing"];
 
 /// The parts of tokio that core may ask for: none that reaches a file, socket, signal or process.
 const CORE_TOKIO_MAY_USE: [&str; 4] = ["macros", "rt", "sync", "time"];

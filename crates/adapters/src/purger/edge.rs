@@ -18,14 +18,15 @@ use bytes::Bytes;
 use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::limits::RELAY_BATCH;
 use catharsis_core::ports::Purger;
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Unreachable};
 use catharsis_core::retry::Liveness;
 use catharsis_core::target::{CacheUrl, Mode, Target};
 use catharsis_core::task::TaskId;
 use catharsis_edge::protocol::{
-    DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LogId,
-    STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
+    BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_PATH, InvalidationsRequest,
+    InvalidationsResponse, LogId, STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
 };
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, StatusCode};
@@ -33,13 +34,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::{HttpLimits, NodeAddress};
 pub use hop::EdgeHop;
 
-/// Invalidations of one request. The relay sends no more at once anyway (`RELAY_BATCH`).
-const REQUEST_MAX: usize = 512;
+/// Bytes of one order, at most: what an edge takes, less its log and position.
+const ORDER_BYTES_MAX: usize = BODY_BYTES_MAX - 1_024;
 /// The log of probe objects at an agent. No store calls its own so: those have random names.
 const PROBES: &str = "probes";
 /// Bytes of an answer: an outcome takes about ten.
@@ -58,6 +60,8 @@ pub struct EdgePurger {
     /// Marked as sensitive: it is not shown by `Debug`. Absent for an edge that asks for none.
     token: Option<HeaderValue>,
     host: HeaderValue,
+    /// Whose batch it is, in the order in which they come: an edge is told positions in the order of the log.
+    turn: Semaphore,
     /// The kept connection, taken out while it is used; the lock is never held while waiting.
     idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
@@ -75,6 +79,18 @@ impl Order {
         let body = serde_json::to_vec(order).map_err(|error| odd(&error.to_string()))?;
         Ok(Self { body: Bytes::from(body), count: order.invalidations().len(), upto: order.upto() })
     }
+
+    /// The outcome of each of its invalidations.
+    fn read(&self, answer: &[u8]) -> Result<Vec<Outcome>, Unreachable> {
+        let answer: InvalidationsResponse = serde_json::from_slice(answer).map_err(|error| odd(&error.to_string()))?;
+        if answer.outcomes.len() != self.count {
+            return Err(odd("the number of outcomes is not that of the invalidations"));
+        }
+        if answer.position.seq() < self.upto {
+            return Err(odd("the edge's position is behind the order"));
+        }
+        Ok(answer.outcomes.into_iter().map(Outcome::from).collect())
+    }
 }
 
 /// A part of a batch on its way.
@@ -85,8 +101,10 @@ struct Written {
 }
 
 impl Written {
-    fn in_order(self, answer: Result<Vec<Outcome>, Unreachable>) -> Vec<Outcome> {
-        let mut answered = answer.map(Vec::into_iter);
+    /// The outcomes, in order, from what was answered.
+    fn read(self, answer: Result<Bytes, Unreachable>) -> Vec<Outcome> {
+        let answered = self.order.and_then(|order| order.read(&answer?));
+        let mut answered = answered.map(Vec::into_iter);
         let mut next = || match &mut answered {
             Ok(told) => told.next().unwrap_or_else(|| Outcome::Unreachable(odd("an outcome is missing"))),
             Err(why) => Outcome::Unreachable(why.clone()),
@@ -136,6 +154,7 @@ impl EdgePurger {
             token,
             abilities: Self::OF_AN_EDGE,
             probes: None,
+            turn: Semaphore::new(1),
             idle: Mutex::new(None),
         })
     }
@@ -170,49 +189,45 @@ impl EdgePurger {
         Ok(status.domains)
     }
 
-    /// Writes an order for a part of a batch.
-    fn write(&self, log: &LogId, part: &[Invalidation]) -> Written {
-        let mut known: Vec<Option<Outcome>> = vec![None; part.len()];
-        let mut sent = Vec::with_capacity(part.len());
-        let mut upto = Seq::ZERO;
-        for (invalidation, outcome) in part.iter().zip(&mut known) {
-            upto = upto.max(invalidation.seq);
+    /// Writes an order for the front of a batch, for all of it where that fits: between two orders the edge waits.
+    /// Leaves the rest; `None` when nothing was left.
+    fn write(&self, log: &LogId, rest: &mut &[Invalidation]) -> Option<Written> {
+        let (mut known, mut sent) = (Vec::with_capacity(rest.len()), Vec::with_capacity(rest.len()));
+        let (mut upto, mut room) = (Seq::ZERO, ORDER_BYTES_MAX);
+        for invalidation in rest.iter().take(RELAY_BATCH) {
             match WireInvalidation::try_from(invalidation) {
-                Ok(wire) => sent.push(wire),
+                Ok(wire) => {
+                    // One alone always fits.
+                    let Some(left) = room.checked_sub(wire.json_bytes_max()) else { break };
+                    room = left;
+                    sent.push(wire);
+                    known.push(None);
+                }
                 // What the protocol cannot carry no edge will ever do; the others go on without it.
-                Err(_) => *outcome = Some(Outcome::Refused(Refusal::Unsupported)),
+                Err(_) => known.push(Some(Outcome::Refused(Refusal::Unsupported))),
             }
+            upto = upto.max(invalidation.seq);
         }
-        let upto = WireSeq::try_from(upto);
-        let order = upto.and_then(|upto| InvalidationsRequest::new(log.clone(), upto, sent));
-        Written { known, order: order.map_err(|error| odd(&error.to_string())).and_then(|order| Order::write(&order)) }
+        *rest = rest.get(known.len()..).unwrap_or_default();
+        let order = WireSeq::try_from(upto).and_then(|upto| InvalidationsRequest::new(log.clone(), upto, sent));
+        let order = order.map_err(|error| odd(&error.to_string())).and_then(|order| Order::write(&order));
+        (!known.is_empty()).then_some(Written { known, order })
     }
 
-    async fn apply_part(&self, log: &LogId, part: &[Invalidation]) -> Vec<Outcome> {
-        let written = self.write(log, part);
-        let answer = self.send(&written.order).await;
-        written.in_order(answer)
-    }
-
-    /// Sends an order, if there is one, and returns an outcome for each of its invalidations.
-    async fn send(&self, order: &Result<Order, Unreachable>) -> Result<Vec<Outcome>, Unreachable> {
-        let Order { body, count, upto } = order.as_ref().map_err(Clone::clone)?;
-        let bytes = self.exchange(Method::POST, INVALIDATIONS_PATH, body.clone()).await?;
-        let answer: InvalidationsResponse = serde_json::from_slice(&bytes).map_err(|error| odd(&error.to_string()))?;
-        if answer.outcomes.len() != *count {
-            return Err(odd("the number of outcomes is not that of the invalidations"));
-        }
-        if answer.position.seq() < *upto {
-            return Err(odd("the edge's position is behind the order"));
-        }
-        Ok(answer.outcomes.into_iter().map(Outcome::from).collect())
+    /// Sends an order, if there is one; what it returns is not looked at.
+    async fn send(&self, order: &Result<Order, Unreachable>) -> Result<Bytes, Unreachable> {
+        let body = order.as_ref().map_err(Clone::clone)?.body.clone();
+        self.exchange(Method::POST, INVALIDATIONS_PATH, body).await
     }
 
     /// One request and the body of its answer, when that is 200.
     async fn exchange(&self, method: Method, path: &'static str, body: Bytes) -> Result<Bytes, Unreachable> {
         let deadline = Instant::now() + self.limits.batch;
-        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|sender| sender.is_ready());
-        if let Some(sender) = kept {
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Its last answer was read whole, so it is ready at once or closed.
+        if let Some(mut sender) = kept
+            && let Ok(Ok(())) = timeout_at(deadline, sender.ready()).await
+        {
             // The edge may have closed it meanwhile: then the order goes out again, which is
             // harmless, on a connection of its own.
             match self.try_exchange(sender, &method, path, body.clone(), deadline).await {
@@ -307,25 +322,36 @@ impl Purger for EdgePurger {
 
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
-        let mut parts = batch.chunks(REQUEST_MAX).map(|part| self.write(&self.log, part));
-        let mut next = parts.next();
+        // The first order is written before it is its turn: while the edge carries out the batch before.
+        let mut rest = batch;
+        let mut next = self.write(&self.log, &mut rest);
+        let turn = self.turn.acquire().await.expect("nobody closes it");
+        let mut last: Option<(Written, _)> = None;
         while let Some(written) = next.take() {
-            // The next order is written while the edge carries out this one, which is asked for first.
+            // The last answer is read and the next order written while the edge carries out this one.
+            let meanwhile = async {
+                // Whoever sends it is to begin first.
+                tokio::task::yield_now().await;
+                outcomes.extend(last.take().into_iter().flat_map(|(written, answer)| written.read(answer)));
+                self.write(&self.log, &mut rest)
+            };
             let answer;
-            (answer, next) = tokio::join!(self.send(&written.order), async { parts.next() });
-            outcomes.extend(written.in_order(answer));
+            (answer, next) = tokio::join!(self.send(&written.order), meanwhile);
+            last = Some((written, answer));
         }
+        drop(turn);
+        // The next batch goes out before this answer is read.
+        tokio::task::yield_now().await;
+        outcomes.extend(last.into_iter().flat_map(|(written, answer)| written.read(answer)));
         outcomes
     }
 
     async fn everything(&self, upto: Seq) -> Outcome {
         let order = InvalidationsRequest::everything(self.log.clone(), upto);
         let order = order.map_err(|error| odd(&error.to_string())).and_then(|order| Order::write(&order));
-        match self.send(&order).await.map(|outcomes| outcomes.into_iter().next()) {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => Outcome::Unreachable(odd("an outcome is missing")),
-            Err(why) => Outcome::Unreachable(why),
-        }
+        let written = Written { known: vec![None], order };
+        let answer = self.send(&written.order).await;
+        written.read(answer).pop().unwrap_or(Outcome::Unreachable(odd("an outcome is missing")))
     }
 
     async fn purge_probe(&self, url: &CacheUrl) -> Option<Outcome> {
@@ -337,8 +363,9 @@ impl Purger for EdgePurger {
             mode: Mode::Delete,
             accepted_at: UnixMillis(0),
         };
-        let outcome = self.apply_part(self.probes.as_ref()?, &[purge]).await.pop();
-        Some(outcome.unwrap_or(Outcome::Unreachable(Unreachable::Closed)))
+        let written = self.write(self.probes.as_ref()?, &mut [purge].as_slice())?;
+        let answer = self.send(&written.order).await;
+        written.read(answer).pop()
     }
 
     async fn answers(&self) -> bool {
@@ -346,3 +373,7 @@ impl Purger for EdgePurger {
         status.err().is_none_or(|why| why.liveness() == Liveness::Answers)
     }
 }
+
+#[cfg(test)]
+#[path = "edge_tests.rs"]
+mod tests;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use catharsis_core::receipt::{Outcome, Reason, Unreachable};
 use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::purger::address::{HttpLimits, NodeAddress};
@@ -47,6 +48,8 @@ pub(super) struct Htcp {
     address: NodeAddress,
     limits: HttpLimits,
     next: AtomicU32,
+    /// Whose batch it is: two windows at once would be too much for it.
+    turn: Semaphore,
 }
 
 /// What an answer says.
@@ -116,7 +119,7 @@ struct Waiting {
 
 impl Htcp {
     pub(super) const fn new(address: NodeAddress, limits: HttpLimits) -> Self {
-        Self { address, limits, next: AtomicU32::new(1) }
+        Self { address, limits, next: AtomicU32::new(1), turn: Semaphore::const_new(1) }
     }
 
     /// Clears URLs: one outcome for each.
@@ -130,6 +133,7 @@ impl Htcp {
     /// Sends and receives until each URL has its answer or its time is over; the outcomes that are
     /// left open are those of the error.
     async fn converse(&self, urls: &[String], outcomes: &mut [Option<Outcome>]) -> Result<(), Unreachable> {
+        let _turn = self.turn.acquire().await.expect("nobody closes it");
         let deadline = Instant::now() + self.limits.batch;
         // A socket of its own for each batch: what is late for the one before does not come here.
         let socket = self.socket().await?;
