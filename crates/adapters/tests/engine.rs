@@ -112,7 +112,7 @@ async fn url_that_makes_the_cache_close_is_found_and_the_others_are_purged() {
     .await;
     let outcomes = cache.apply(&["/1", "/poison", "/2", "/poison", "/poison", "/3"]).await;
     let closed = || unreachable(Unreachable::Closed);
-    let applied = || Outcome::Applied;
+    let applied = || Outcome::counted(1);
     assert_eq!(outcomes, [applied(), closed(), applied(), closed(), closed(), applied()]);
 }
 
@@ -125,7 +125,7 @@ async fn silent_url_costs_one_wait_and_the_others_are_purged() {
     .await;
     let outcomes = cache.apply(&["/1", "/silent", "/2"]).await;
     let silent = unreachable(Unreachable::Timeout);
-    assert_eq!(outcomes, [Outcome::Applied, silent, Outcome::Applied]);
+    assert_eq!(outcomes, [Outcome::counted(1), silent, Outcome::counted(1)]);
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn cache_that_closes_after_each_answer_is_purged_all_the_same() {
     })
     .await;
     let outcomes = cache.apply(&["/1"; 100]).await;
-    assert!(outcomes.iter().all(|it| *it == Outcome::Applied), "{outcomes:?}");
+    assert!(outcomes.iter().all(|it| *it == Outcome::counted(1)), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -159,11 +159,11 @@ async fn connection_is_kept_and_one_that_died_meanwhile_is_replaced() {
     })
     .await;
     for _ in 0..5 {
-        assert_eq!(cache.apply(&["/1"]).await, [Outcome::Applied]);
+        assert_eq!(cache.apply(&["/1"]).await, [Outcome::counted(1)]);
     }
     assert_eq!(cache.connections.load(Ordering::Relaxed), 1);
-    assert_eq!(cache.apply(&["/last"]).await, [Outcome::Applied]);
-    assert_eq!(cache.apply(&["/1"]).await, [Outcome::Applied]);
+    assert_eq!(cache.apply(&["/last"]).await, [Outcome::counted(1)]);
+    assert_eq!(cache.apply(&["/1"]).await, [Outcome::counted(1)]);
     assert_eq!(cache.connections.load(Ordering::Relaxed), 2);
 }
 

@@ -126,10 +126,10 @@ mod whole {
         for path in ["/", "/a?b=c", "/%7Ea", "/~a", "/a//b", "/%c3%a9", "/'\""] {
             // Once kept and purged: `assert_purges` begins with what is not there.
             it.keep(&[path]).await;
-            assert_eq!(it.purge(Mode::Delete, &url(path)).await, Outcome::Applied);
+            assert_eq!(it.purge(Mode::Delete, &url(path)).await, Outcome::counted(1));
             assert_eq!(it.source(path).await, Source::Miss);
             it.keep(&[path]).await;
-            assert_eq!(it.purge(Mode::Delete, &url(path)).await, Outcome::Applied);
+            assert_eq!(it.purge(Mode::Delete, &url(path)).await, Outcome::counted(1));
         }
         assert_purges(&it.purger, &url("/x"), || get(it.cache.traffic, HOST, "/x", &[])).await;
         assert!(it.purger.answers().await);
@@ -143,7 +143,7 @@ mod whole {
         for variant in ["a", "b", "c"] {
             it.keep_variant(HOST, "/v", variant).await;
         }
-        assert_eq!(it.purge(Mode::Delete, &url("/v")).await, Outcome::Applied);
+        assert_eq!(it.purge(Mode::Delete, &url("/v")).await, Outcome::counted(3));
         it.origin.set_version("/v", 2);
         // With the main file alone removed, `c` is a hit from here on.
         it.keep_variant(HOST, "/v", "a").await;
@@ -164,12 +164,13 @@ mod whole {
         ] {
             let it = Beside::start(rules).await;
             it.keep(&paths).await;
-            assert_eq!(it.purge(Mode::Delete, &url("/p?a=1")).await, Outcome::Applied);
+            let gone = u32::try_from(paths.len() - left.len()).unwrap();
+            assert_eq!(it.purge(Mode::Delete, &url("/p?a=1")).await, Outcome::counted(gone));
             assert_eq!(it.kept(&paths).await, left, "{rules}");
         }
         let it = Beside::start("order=sorted").await;
         it.keep(&paths).await;
-        assert_eq!(it.purge(Mode::Delete, &url("/p?b=2&a=1")).await, Outcome::Applied);
+        assert_eq!(it.purge(Mode::Delete, &url("/p?b=2&a=1")).await, Outcome::counted(2));
         assert_eq!(it.kept(&paths).await, ["/p?a=1", "/p", "/P?a=1", "/p?a=2"]);
     }
 
@@ -179,13 +180,13 @@ mod whole {
         let port = format!("{HOST}:8080");
         it.keep(&["/p"]).await;
         it.keep_variant(&port, "/p", "").await;
-        assert_eq!(it.purge(Mode::Delete, &format!("http://{port}/p")).await, Outcome::Applied);
+        assert_eq!(it.purge(Mode::Delete, &format!("http://{port}/p")).await, Outcome::counted(1));
         assert_eq!(it.source("/p").await, Source::Hit);
         it.keep_variant(&port, "/p", "").await;
         ready(&it.purger, 2, "port=shared scheme=separate").await;
         assert_eq!(it.purge(Mode::Delete, &format!("https://{HOST}/p")).await, Outcome::Absent);
         assert_eq!(it.source("/p").await, Source::Hit);
-        assert_eq!(it.purge(Mode::Delete, &url("/p")).await, Outcome::Applied);
+        assert_eq!(it.purge(Mode::Delete, &url("/p")).await, Outcome::counted(2));
         assert_eq!(it.source("/p").await, Source::Miss);
         assert_eq!(it.source_of(&port, "/p", "").await, Source::Miss);
     }
@@ -196,17 +197,17 @@ mod whole {
         let paths = ["/d", "/d/", "/d/x?y", "/d/e/f", "/d?x", "/d2", "/D/x"];
         it.keep(&paths).await;
         it.keep_variant("www.b.test", "/d/x", "").await;
-        assert_eq!(it.purge_directory(Mode::Delete, &url("/d/")).await, Outcome::Applied);
+        assert_eq!(it.purge_directory(Mode::Delete, &url("/d/")).await, Outcome::counted(3));
         assert_eq!(it.kept(&paths).await, ["/d", "/d?x", "/d2", "/D/x"]);
         it.keep(&paths).await;
-        assert_eq!(it.purge_directory(Mode::Delete, &url("/d")).await, Outcome::Applied);
+        assert_eq!(it.purge_directory(Mode::Delete, &url("/d")).await, Outcome::counted(5));
         assert_eq!(it.kept(&paths).await, ["/d2", "/D/x"]);
         it.keep(&paths).await;
-        assert_eq!(it.purge_directory(Mode::Delete, &url("/")).await, Outcome::Applied);
+        assert_eq!(it.purge_directory(Mode::Delete, &url("/")).await, Outcome::counted(7));
         assert!(it.kept(&paths).await.is_empty());
         it.keep(&paths).await;
         assert_eq!(it.source_of("www.b.test", "/d/x", "").await, Source::Hit);
-        assert_eq!(it.purger.everything(Seq(9)).await, Outcome::Applied);
+        assert_eq!(it.purger.everything(Seq(9)).await, Outcome::counted(8));
         assert!(it.kept(&paths).await.is_empty());
         assert_eq!(it.source_of("www.b.test", "/d/x", "").await, Source::Miss);
     }
@@ -224,14 +225,14 @@ mod whole {
         it.keep(&["/e/1", "/e/2"]).await;
         let (_, first) = state("/e/1").await;
         // Unchanged: the origin is asked, and says so.
-        assert_eq!(it.purge(Mode::Expire, &url("/e/1")).await, Outcome::Applied);
+        assert_eq!(it.purge(Mode::Expire, &url("/e/1")).await, Outcome::counted(1));
         assert_eq!(state("/e/1").await, ("REVALIDATED".to_owned(), first.clone()));
         assert_eq!(it.origin.confirmed("/e/1"), 1);
         assert_eq!(it.source("/e/1").await, Source::Hit);
         // Changed: the first answer is the new one.
         it.origin.set_version("/e/1", 2);
         it.origin.set_version("/e/2", 2);
-        assert_eq!(it.purge_directory(Mode::Expire, &url("/e/")).await, Outcome::Applied);
+        assert_eq!(it.purge_directory(Mode::Expire, &url("/e/")).await, Outcome::counted(2));
         for path in ["/e/1", "/e/2"] {
             let (how, body) = state(path).await;
             assert_eq!(how, "EXPIRED");
@@ -240,7 +241,7 @@ mod whole {
         assert_eq!(it.origin.confirmed("/e/1"), 1);
         // The file was neither removed nor forgotten.
         it.keep(&["/e/1"]).await;
-        assert_eq!(it.purge(Mode::Delete, &url("/e/1")).await, Outcome::Applied);
+        assert_eq!(it.purge(Mode::Delete, &url("/e/1")).await, Outcome::counted(1));
         assert_eq!(it.source("/e/1").await, Source::Miss);
     }
 
@@ -258,7 +259,7 @@ mod whole {
         // While it walks, more comes.
         tokio::join!(it.keep(&paths[200..]), ready(&purger, 1, "default"));
         let it = Beside { purger, agent: Some(agent), ..it };
-        assert_eq!(it.purge_directory(Mode::Delete, &url("/r/")).await, Outcome::Applied);
+        assert_eq!(it.purge_directory(Mode::Delete, &url("/r/")).await, Outcome::counted(300));
         assert!(it.kept(&paths).await.is_empty());
     }
 
@@ -270,7 +271,7 @@ mod whole {
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
             let (left, right) = paths.split_at(200);
             tokio::join!(it.keep(left), it.keep(right));
-            assert_eq!(it.purge_directory(Mode::Delete, &url(&format!("/b{round}"))).await, Outcome::Applied);
+            assert_eq!(it.purge_directory(Mode::Delete, &url(&format!("/b{round}"))).await, Outcome::counted(400));
             assert!(it.kept(&paths).await.is_empty(), "round {round}");
         }
     }
@@ -291,7 +292,7 @@ mod whole {
         let outcomes = it.purger.apply(&batch).await;
         let Outcome::Unreachable(Unreachable::Reported(why)) = &outcomes[0] else { panic!("{outcomes:?}") };
         assert!(why.as_str().contains("cannot remove"), "{why:?}");
-        assert_eq!(outcomes[1], Outcome::Applied);
+        assert_eq!(outcomes[1], Outcome::counted(1));
         std::fs::remove_dir(&copy).unwrap();
         assert_eq!(it.purge(Mode::Delete, &url("/f")).await, Outcome::Absent);
     }
@@ -305,10 +306,10 @@ mod whole {
         let copy = files(&it.cache.cache_dir()).remove(0);
         let temp = copy.with_extension("0000000042");
         std::fs::copy(&copy, &temp).unwrap();
-        assert_eq!(it.purge_directory(Mode::Expire, &url("/")).await, Outcome::Applied);
+        assert_eq!(it.purge_directory(Mode::Expire, &url("/")).await, Outcome::counted(1));
         assert!(!temp.exists() && copy.exists());
         std::fs::write(&temp, b"").unwrap();
-        assert_eq!(it.purge(Mode::Delete, &url(id)).await, Outcome::Applied);
+        assert_eq!(it.purge(Mode::Delete, &url(id)).await, Outcome::counted(1));
         assert!(!temp.exists() && !copy.exists());
     }
 }

@@ -5,7 +5,9 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use catharsis_statement::{self as said, ENVELOPE_BYTES_MAX, Envelope, NodeStatement, PublicKey, Statement, Status};
+use catharsis_statement::{
+    self as said, ENVELOPE_BYTES_MAX, Envelope, NodeStatement, OutcomeRun, PublicKey, Statement, Status,
+};
 use catharsis_tcapi::cdn::{
     Action, DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, ItemAudit, ItemOutcomes, NodeReceipt,
 };
@@ -166,7 +168,7 @@ fn show(answer: &DescribePurgeReceiptsResponse, console: &mut Console) {
     }
     if !answer.items.is_empty() {
         let rows = answer.nodes.iter().flat_map(|node| item_rows(answer, node)).collect::<Vec<_>>();
-        console.table(&["ITEM", "NODE", "OUTCOME", "URL"], &rows);
+        console.table(&["ITEM", "NODE", "OUTCOME", "COPIES", "URL"], &rows);
     }
 }
 
@@ -206,7 +208,8 @@ fn item_rows(answer: &DescribePurgeReceiptsResponse, node: &NodeReceipt) -> Vec<
         // A server that names items that it does not list shows no URL for them.
         let place = usize::try_from(number).unwrap_or_default().wrapping_sub(1);
         let url = answer.items.get(place).map(|item| item.url.clone()).unwrap_or_default();
-        vec![number.to_string(), node.node.clone(), run.outcome.clone(), url]
+        let copies = run.copies.map_or_else(|| "-".to_owned(), |copies| copies.to_string());
+        vec![number.to_string(), node.node.clone(), run.outcome.clone(), copies, url]
     };
     let last = u32::try_from(answer.items.len()).unwrap_or(u32::MAX);
     let runs = node.outcomes.iter();
@@ -335,7 +338,7 @@ fn tell(checked: &Checked, console: &mut Console) {
 
 fn node_row(node: &NodeStatement) -> Vec<String> {
     let runs = node.outcomes.iter();
-    let outcomes = runs.map(|run| format!("{} {}", numbers(run.first, run.last), run.outcome.as_str()));
+    let outcomes = runs.map(outcome_run);
     let fence = fence(&node.fence, node.fence_wait_ms);
     vec![
         node.node.clone(),
@@ -347,6 +350,15 @@ fn node_row(node: &NodeStatement) -> Vec<String> {
         node.attempts.to_string(),
         node.settled_at.clone().unwrap_or_else(|| "-".to_owned()),
     ]
+}
+
+fn outcome_run(run: &OutcomeRun) -> String {
+    let outcome = format!("{} {}", numbers(run.first, run.last), run.outcome.as_str());
+    match run.copies {
+        None => outcome,
+        Some(1) => format!("{outcome} to 1 copy"),
+        Some(copies) => format!("{outcome} to {copies} copies"),
+    }
 }
 
 fn numbers(first: u32, last: u32) -> String {

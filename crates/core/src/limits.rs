@@ -71,6 +71,11 @@ pub const BATCHES_AT_ONCE: usize = 2;
 /// busy; more would only hold more batches in memory, and more to send again after a crash.
 pub const RECEIPTS_WAITING: usize = 1;
 
+/// Runs of neighbours of the log, with equal outcomes, for which a relay worker remembers until the last pass of a fence
+/// what an earlier one removed. A full minute of a thousand removals a second fits, if no two neighbours had as many
+/// copies; at most 2.5 MB a node. What does not fit is told as the last pass found it.
+pub const FOUND_RUNS_MAX: usize = 65_536;
+
 /// First delay after a failed attempt, default.
 pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 

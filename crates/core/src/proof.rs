@@ -102,7 +102,7 @@ pub async fn prove(purger: &dyn Purger, prober: &dyn Prober, url: &CacheUrl) -> 
         None => return Proof::Untried(Untried::Kind),
         Some(Outcome::Unreachable(why)) => return Proof::Unreachable(why),
         Some(Outcome::Refused(why)) => return Proof::Untried(Untried::Refused(why)),
-        Some(Outcome::Applied) => Failed::Ignored,
+        Some(Outcome::Applied | Outcome::AppliedTo(_)) => Failed::Ignored,
         Some(Outcome::Absent) => Failed::Missed,
     };
     match prober.fetch(url).await {

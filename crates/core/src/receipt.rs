@@ -3,6 +3,7 @@
 //! What this is: the outcome of one invalidation at one node, and the receipt that settles a run
 //! of them. Invariant: a receipt holds a named outcome for each invalidation it covers.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::area::Area;
@@ -16,14 +17,24 @@ use crate::topology::{FenceStrength, NodeId};
 /// What became of one invalidation at one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A copy was there and is gone.
+    /// A copy was there and is gone; how many there were is not told.
     Applied,
+    /// So many copies were there and are gone: the variants of a URL, or all below a directory.
+    AppliedTo(NonZeroU32),
     /// There was no copy.
     Absent,
     /// The node will never carry it out.
     Refused(Refusal),
     /// The node did not carry it out now; it may later.
     Unreachable(Unreachable),
+}
+
+impl Outcome {
+    /// That of a node which counted copies that were there and are gone.
+    #[must_use]
+    pub fn counted(copies: u32) -> Self {
+        NonZeroU32::new(copies).map_or(Self::Absent, Self::AppliedTo)
+    }
 }
 
 /// Why a node will never carry out an invalidation.
@@ -152,12 +163,49 @@ impl Reason {
 /// An outcome that ends the work at one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// A copy was there and is gone.
+    /// A copy was there and is gone; how many there were is not told.
     Applied,
+    /// So many copies were there and are gone, by the node's own count.
+    AppliedTo(NonZeroU32),
     /// There was no copy.
     Absent,
     /// The node will never carry it out: the item fails, by name.
     Refused(Refusal),
+}
+
+impl Settled {
+    /// How many copies there were; `None` where there was none or the node does not tell.
+    #[must_use]
+    pub const fn copies(&self) -> Option<NonZeroU32> {
+        match self {
+            Self::AppliedTo(copies) => Some(*copies),
+            Self::Applied | Self::Absent | Self::Refused(_) => None,
+        }
+    }
+
+    /// The same of something that this order named only as a part of more: that a copy was there may be so, how many
+    /// is not known of the part.
+    #[must_use]
+    pub fn of_a_part(self) -> Self {
+        match self {
+            Self::AppliedTo(_) => Self::Applied,
+            Self::Applied | Self::Absent | Self::Refused(_) => self,
+        }
+    }
+
+    /// What two tries of one order come to that are both part of the same settling, `self` being the later one. What
+    /// one of them removed was removed; the more of the two, not their sum, for the later one may have met again what
+    /// the earlier one had only marked stale.
+    #[must_use]
+    pub fn after(self, earlier: &Self) -> Self {
+        match (self, earlier) {
+            (Self::AppliedTo(one), Self::AppliedTo(other)) => Self::AppliedTo(one.max(*other)),
+            (Self::Applied | Self::Absent, Self::AppliedTo(copies)) => Self::AppliedTo(*copies),
+            (Self::Absent, Self::Applied) => Self::Applied,
+            // Refused at last is refused, whatever was done before.
+            (later @ (Self::Applied | Self::AppliedTo(_) | Self::Absent | Self::Refused(_)), _) => later,
+        }
+    }
 }
 
 /// A node's report that a run of invalidations is settled there, fence included.
@@ -169,7 +217,8 @@ pub struct Receipt {
     pub area: Area,
     /// The cursor before: the first invalidation covered is the next one.
     pub after: Seq,
-    /// One for each invalidation covered, in order. The new cursor is `after` plus their number.
+    /// One for each invalidation covered, in order: the last pass's, with what the passes before it removed. The new
+    /// cursor is `after` plus their number.
     pub outcomes: Vec<Settled>,
     /// What the receipt rests on.
     pub fence: FenceStrength,

@@ -18,6 +18,7 @@
 
 mod above;
 mod deliver;
+mod found;
 mod hop;
 mod joining;
 
@@ -40,6 +41,7 @@ use crate::receipt::{Receipt, Refusal, Unreachable};
 use crate::retry::RetryPolicy;
 use crate::topology::{Node, Schedule};
 use deliver::{Told, Untold};
+use found::Found;
 use hop::Landing;
 
 /// What happened at a node, for logs and metrics.
@@ -215,6 +217,7 @@ impl Worker {
         mut landing: Landing,
     ) -> Result<(), Stopped> {
         let mut progress = Progress::new(cursor, self.node.fence.schedule());
+        let mut found = Found::new(progress.last_pass());
         let mut telling = FuturesOrdered::new();
         let mut under_way: Option<Span> = None;
         loop {
@@ -238,7 +241,8 @@ impl Worker {
             }
             match (telling.next().await, ready) {
                 (Some(Ok(told)), _) => {
-                    let Span { pass, upto, .. } = told.part;
+                    let Span { pass, after, upto } = told.part;
+                    let told = Told { outcomes: found.pass(pass, after, told.outcomes), ..told };
                     under_way = under_way.map(|all| Span { after: upto, ..all }).filter(|rest| rest.after < rest.upto);
                     if let Some(due) = self.passed(&progress, told) {
                         // Only a keeper that was told to stop has gone away. What is under way rests meanwhile.

@@ -59,6 +59,7 @@ pub enum Decision {
 pub fn decide(outcome: Outcome, attempt: u32, liveness: Liveness) -> Decision {
     match outcome {
         Outcome::Applied => Decision::Settle(Settled::Applied),
+        Outcome::AppliedTo(copies) => Decision::Settle(Settled::AppliedTo(copies)),
         Outcome::Absent => Decision::Settle(Settled::Absent),
         Outcome::Refused(why) => Decision::Settle(Settled::Refused(why)),
         Outcome::Unreachable(Unreachable::Closed | Unreachable::Timeout | Unreachable::Protocol(_))

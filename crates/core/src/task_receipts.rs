@@ -192,7 +192,7 @@ impl NodeReceipts {
 
     fn add(&mut self, record: &TaskRecord, item: usize, outcome: ItemOutcome) {
         match &outcome {
-            ItemOutcome::Settled(Settled::Applied) => self.applied += 1,
+            ItemOutcome::Settled(Settled::Applied | Settled::AppliedTo(_)) => self.applied += 1,
             ItemOutcome::Settled(Settled::Absent) => self.absent += 1,
             ItemOutcome::Settled(Settled::Refused(why)) => {
                 self.refused.push((record.task.items[item].url.clone(), why.clone()));

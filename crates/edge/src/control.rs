@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept;
 use crate::protocol::{
-    BODY_BYTES_MAX, DOMAINS_BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ErrorResponse,
+    BODY_BYTES_MAX, COPIES, DOMAINS_BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, ErrorResponse,
     INVALIDATIONS_PATH, InvalidationsRequest, InvalidationsResponse, LANDED_BODY_BYTES_MAX, LANDED_PATH, LEASE_PATH,
     LandedRequest, LandedResponse, LeaseRequest, LeaseResponse, STATUS_PATH, StatusResponse,
 };
@@ -195,8 +195,10 @@ impl<O: Orders> Control<O> {
     async fn dispatch(&self, request: Request<Incoming>) -> Result<Reply, Refused> {
         match (request.method(), request.uri().path()) {
             (&Method::POST, INVALIDATIONS_PATH) => {
+                let takes_copies = request.uri().query() == Some(COPIES);
                 let order = parse(&read(request.into_body(), BODY_BYTES_MAX).await?)?;
-                Ok(json(StatusCode::OK, &self.orders.carry_out(order).await?))
+                let done = self.orders.carry_out(order).await?;
+                Ok(json(StatusCode::OK, &if takes_copies { done } else { done.uncounted() }))
             }
             (&Method::PUT, DOMAINS_PATH) => {
                 let table = read(request.into_body(), DOMAINS_BODY_BYTES_MAX).await?;

@@ -117,6 +117,11 @@ impl Entry {
         Self { copies, weight }
     }
 
+    /// How many of its copies are older than `point`.
+    pub(crate) fn older_than(&self, point: Stamp) -> usize {
+        self.copies.iter().filter(|it| it.stamp < point).count()
+    }
+
     pub(crate) fn copy(&self, slot: Option<HashBinary>) -> Option<&Arc<Copy>> {
         self.copies.iter().find(|it| it.slot == slot)
     }

@@ -50,6 +50,8 @@ mod planted_fault;
 #[cfg(feature = "proxy")]
 mod proxy;
 #[cfg(feature = "proxy")]
+mod rid;
+#[cfg(feature = "proxy")]
 mod routes;
 #[cfg(feature = "proxy")]
 mod rules;

@@ -21,9 +21,10 @@ use crate::key::Hasher;
 use crate::lease::Leases;
 use crate::protocol::{
     DomainTable, DomainsResponse, InvalidationsRequest, InvalidationsResponse, LANDED_WITHIN, LandedRequest,
-    LandedResponse, LeaseRequest, LeaseResponse, ProtocolError, StatusResponse, WireMillis, WireMode, WireOutcome,
-    WireRun, WireSeq, WireTarget, WireTrust,
+    LandedResponse, LeaseRequest, LeaseResponse, ProtocolError, StatusResponse, WireMillis, WireMode, WireRun, WireSeq,
+    WireTarget, WireTrust,
 };
+use crate::rid::Rid;
 use crate::routes::Routes;
 use crate::rules::HostRules;
 use crate::storage::Store;
@@ -73,15 +74,14 @@ impl Orders for EdgeOrders {
             (Scope::Url(url), Mode::Delete) => self.store.remove(url, *point),
             (Scope::Url(url), Mode::Expire) => self.store.outdate(url, *point),
             // Nothing is looked for, so that it costs the same whatever is held: see `storage`.
-            (Scope::Prefix(_), Mode::Delete | Mode::Expire) => true,
+            (Scope::Prefix(_), Mode::Delete | Mode::Expire) => Rid::UNCOUNTED,
             // Walks all that is held: other requests of this thread go on meanwhile.
             (Scope::Everything, Mode::Delete) => block_in_place(|| self.store.remove_everything(*point)),
             (Scope::Everything, Mode::Expire) => block_in_place(|| self.store.outdate_everything(*point)),
         });
         let outcomes = spellings.into_iter().map(|count| {
-            // Not `any`, which would stop at the first spelling found.
-            let found = found.by_ref().take(count).fold(false, |any, it| any | it);
-            if found { WireOutcome::Applied } else { WireOutcome::Absent }
+            // Each is looked for, whatever the one before has found.
+            found.by_ref().take(count).fold(Rid::NOTHING, Rid::and).outcome()
         });
         Ok(InvalidationsResponse { outcomes: outcomes.collect(), position: wire(applied.position)? })
     }

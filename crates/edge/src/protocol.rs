@@ -2,7 +2,8 @@
 //!
 //! What this is: the types on the wire, their bounds, and their conversions from and to the nouns
 //! of `catharsis-core`. `POST /v1/invalidations` takes an [`InvalidationsRequest`] and answers an
-//! [`InvalidationsResponse`] once the marks are set; `PUT /v1/domains` takes a [`DomainTable`] and
+//! [`InvalidationsResponse`] once the marks are set, with the numbers of copies if the query is [`COPIES`], which one that
+//! knows no query passes over; `PUT /v1/domains` takes a [`DomainTable`] and
 //! answers a [`DomainsResponse`] once requests are routed by it; `POST /v1/landed` asks an origin hop what is on its
 //! way to caches ([`LandedRequest`]); `POST /v1/lease` takes a [`LeaseRequest`] and answers a [`LeaseResponse`];
 //! `GET /v1/status` answers a
@@ -20,6 +21,8 @@ mod lease;
 mod local;
 mod names;
 mod rules;
+
+use std::num::NonZeroU32;
 
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::limits::URL_BYTES_MAX;
@@ -39,6 +42,13 @@ pub use rules::{DomainRules, WireRules, WireScheme};
 
 /// Path of the invalidation call.
 pub const INVALIDATIONS_PATH: &str = "/v1/invalidations";
+
+/// The query of the invalidation call of a relay that takes [`WireOutcome::AppliedTo`]. Others would not know what it
+/// means, and take the whole answer for none.
+pub const COPIES: &str = "copies";
+
+/// The same with its path.
+pub const INVALIDATIONS_WITH_COPIES: &str = "/v1/invalidations?copies";
 
 /// Path of the status call.
 pub const STATUS_PATH: &str = "/v1/status";
@@ -390,6 +400,8 @@ pub enum WireOutcome {
     /// A copy, or a fetch under way, was there and is no longer used. Of a directory it is not known
     /// whether there was one.
     Applied,
+    /// The same of so many copies. Only told to whom it was asked by ([`COPIES`]).
+    AppliedTo(NonZeroU32),
     /// There was none.
     Absent,
     /// This kind of cache cannot do it, now or later. Of an agent only: an edge can do all.
@@ -399,10 +411,42 @@ pub enum WireOutcome {
     Failed(WireReason),
 }
 
+impl WireOutcome {
+    /// The outcome where there were so many copies, and beside them, perhaps, fetches under way.
+    #[must_use]
+    pub fn of(copies: u64, beside: Beside) -> Self {
+        // More than the number holds is as many as it holds.
+        match (NonZeroU32::new(u32::try_from(copies).unwrap_or(u32::MAX)), beside) {
+            (Some(copies), _) => Self::AppliedTo(copies),
+            (None, Beside::Something) => Self::Applied,
+            (None, Beside::Nothing) => Self::Absent,
+        }
+    }
+
+    /// The same for a relay that takes no numbers.
+    #[must_use]
+    pub fn uncounted(self) -> Self {
+        match self {
+            Self::AppliedTo(_) => Self::Applied,
+            Self::Applied | Self::Absent | Self::Unsupported | Self::Failed(_) => self,
+        }
+    }
+}
+
+/// What there was beside copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    Nothing,
+    /// Something that is not counted.
+    Something,
+}
+
 impl From<WireOutcome> for Outcome {
     fn from(outcome: WireOutcome) -> Self {
         match outcome {
             WireOutcome::Applied => Self::Applied,
+            WireOutcome::AppliedTo(copies) => Self::AppliedTo(copies),
             WireOutcome::Absent => Self::Absent,
             WireOutcome::Unsupported => Self::Refused(Refusal::Unsupported),
             WireOutcome::Failed(why) => Self::Unreachable(Unreachable::Reported(Reason::new(why.as_str()))),
@@ -418,6 +462,14 @@ pub struct InvalidationsResponse {
     pub position: WireSeq,
     /// One for each invalidation, in the same order.
     pub outcomes: Vec<WireOutcome>,
+}
+
+impl InvalidationsResponse {
+    /// The same for a relay that takes no numbers.
+    #[must_use]
+    pub fn uncounted(self) -> Self {
+        Self { outcomes: self.outcomes.into_iter().map(WireOutcome::uncounted).collect(), ..self }
+    }
 }
 
 /// Answer to `GET /v1/status`.
@@ -475,12 +527,23 @@ mod tests {
     }
 
     #[test]
+    fn relay_that_takes_no_numbers_is_told_none() {
+        assert_eq!(INVALIDATIONS_WITH_COPIES, format!("{INVALIDATIONS_PATH}?{COPIES}"));
+        let outcomes = vec![WireOutcome::of(3, Beside::Nothing), WireOutcome::of(0, Beside::Nothing)];
+        let answer = InvalidationsResponse { position: WireSeq::try_from(7).unwrap(), outcomes };
+        let told = |answer: &InvalidationsResponse| serde_json::to_string(answer).unwrap();
+        assert_eq!(told(&answer), r#"{"position":7,"outcomes":[{"applied_to":3},"absent"]}"#);
+        assert_eq!(told(&answer.uncounted()), r#"{"position":7,"outcomes":["applied","absent"]}"#);
+    }
+
+    #[test]
     fn failure_of_an_agent_keeps_its_reason_and_is_harmless() {
-        let told = r#"["applied","absent","unsupported",{"failed":"a\r\nb"}]"#;
+        let told = r#"["applied",{"applied_to":2},"absent","unsupported",{"failed":"a\r\nb"}]"#;
         let outcomes: Vec<WireOutcome> = serde_json::from_str(told).unwrap();
         let why = Reason::new("a  b");
         let expect = [
             Outcome::Applied,
+            Outcome::counted(2),
             Outcome::Absent,
             Outcome::Refused(Refusal::Unsupported),
             Outcome::Unreachable(Unreachable::Reported(why)),

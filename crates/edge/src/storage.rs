@@ -43,6 +43,7 @@ use crate::fence::{Fence, RequestUrl, Seen, Stamp, UrlKey, Verdict};
 use crate::fill::{Fill, Size};
 use crate::held::{ByBytes, Copy, Entry, Fetch, Head, StoredHit};
 use crate::lease::{Leases, Trust};
+use crate::rid::Rid;
 use crate::ticket::Ticket;
 
 /// Copies of one URL at most. A URL that varies more keeps the newest ones.
@@ -121,8 +122,8 @@ impl Store {
         self.oversize.peek(&url).is_some_and(|since| since.elapsed() < OVERSIZE_FOR)
     }
 
-    /// Removes all copies of a URL older than `point`; says whether there were any, or fetches.
-    pub(crate) fn remove(&self, url: UrlKey, point: Stamp) -> bool {
+    /// Removes all copies of a URL older than `point`; says what there was of them, and of fetches.
+    pub(crate) fn remove(&self, url: UrlKey, point: Stamp) -> Rid {
         let mut shard = self.shard(url);
         let fetching = detach(&mut shard, url, point);
         self.oversize.remove(&url);
@@ -130,43 +131,43 @@ impl Store {
             return fetching;
         };
         let keep: Vec<_> = entry.copies.iter().filter(|it| it.stamp >= point).cloned().collect();
-        if keep.len() == entry.copies.len() {
-            return fetching;
+        let removed = entry.copies.len() - keep.len();
+        if removed > 0 {
+            self.put(url, keep);
         }
-        self.put(url, keep);
-        true
+        fetching.and(Rid::copies(removed))
     }
 
-    /// Lets no new request join fetches older than `point`; says whether there were any, or copies.
-    /// The copies stay: the fence has them confirmed before they are used.
-    pub(crate) fn outdate(&self, url: UrlKey, point: Stamp) -> bool {
+    /// Lets no new request join fetches older than `point`; says what there was of them, and of
+    /// copies. Those stay: the fence has them confirmed before they are used.
+    pub(crate) fn outdate(&self, url: UrlKey, point: Stamp) -> Rid {
         let mut shard = self.shard(url);
         let fetching = detach(&mut shard, url, point);
         let held = self.cache.peek(&url);
-        fetching || held.is_some_and(|it| it.copies.iter().any(|copy| copy.stamp < point))
+        fetching.and(held.map_or(Rid::NOTHING, |it| Rid::copies(it.older_than(point))))
     }
 
-    /// Removes all copies older than `point`; says whether there were any, or fetches.
-    pub(crate) fn remove_everything(&self, point: Stamp) -> bool {
-        let mut any = self.detach_everything(point);
+    /// Removes all copies older than `point`; says what there was of them, and of fetches.
+    pub(crate) fn remove_everything(&self, point: Stamp) -> Rid {
+        let mut rid = self.detach_everything(point);
         self.oversize.clear();
         let mut old = Vec::new();
         // Collected first: a writer takes its shard's lock before the cache's, so must this.
         self.cache.iter().for_each(|(url, entry)| {
-            if entry.copies.iter().any(|it| it.stamp < point) {
+            if entry.older_than(point) > 0 {
                 old.push(url);
             }
         });
         for url in old {
-            any |= self.remove(url, point);
+            rid = rid.and(self.remove(url, point));
         }
-        any
+        rid
     }
 
     /// [`Store::outdate`] for all URLs.
-    pub(crate) fn outdate_everything(&self, point: Stamp) -> bool {
+    pub(crate) fn outdate_everything(&self, point: Stamp) -> Rid {
         let fetching = self.detach_everything(point);
-        fetching || self.cache.iter().any(|(_, it)| it.copies.iter().any(|copy| copy.stamp < point))
+        fetching.and(Rid::copies(self.cache.iter().map(|(_, it)| it.older_than(point)).sum()))
     }
 
     /// Gives the memory back when the edge has stopped.
@@ -178,18 +179,20 @@ impl Store {
         self.oversize.clear();
     }
 
-    fn detach_everything(&self, point: Stamp) -> bool {
-        let mut any = false;
+    fn detach_everything(&self, point: Stamp) -> Rid {
+        let mut rid = Rid::NOTHING;
         for shard in &self.fetches {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.retain(|_, fetches| {
                 let before = fetches.len();
                 fetches.retain(|it| it.stamp >= point);
-                any |= fetches.len() < before;
+                if fetches.len() < before {
+                    rid = Rid::UNCOUNTED;
+                }
                 !fetches.is_empty()
             });
         }
-        any
+        rid
     }
 
     // What a shard holds is a list of what may be joined: whole after each step.
@@ -355,17 +358,17 @@ impl Store {
     }
 }
 
-fn detach(shard: &mut Shard, url: UrlKey, point: Stamp) -> bool {
+fn detach(shard: &mut Shard, url: UrlKey, point: Stamp) -> Rid {
     let Some(fetches) = shard.get_mut(&url) else {
-        return false;
+        return Rid::NOTHING;
     };
     let before = fetches.len();
     fetches.retain(|it| it.stamp >= point);
-    let any = fetches.len() < before;
+    let rid = if fetches.len() < before { Rid::UNCOUNTED } else { Rid::NOTHING };
     if fetches.is_empty() {
         shard.remove(&url);
     }
-    any
+    rid
 }
 
 fn leave(shard: &mut Shard, fetch: &Fetch) {

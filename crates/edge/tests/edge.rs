@@ -77,6 +77,36 @@ async fn one_purge_removes_all_variants() {
 }
 
 #[tokio::test]
+async fn relay_that_asks_is_told_how_many_copies_there_were() {
+    let Stage { origin, door, edge: _edge } = stage().await;
+    origin.put("/v", Page::fresh("v-").varying_by("accept-language"));
+    origin.put("/a", Page::fresh("a"));
+    let keep = async || {
+        for language in ["a", "b", "c"] {
+            door.request("GET", "/v", &[("accept-language", language)]).await;
+        }
+        door.get("/a").await;
+    };
+    let url = r#"{"url":{"host":"a.test","paths":["/v"]}}"#;
+    keep().await;
+    assert_eq!(door.counted(1, "expire", url).await, r#"{"applied_to":3}"#);
+    assert_eq!(door.counted(2, "delete", url).await, r#"{"applied_to":3}"#, "they were marked stale, and still there");
+    assert_eq!(door.counted(3, "delete", url).await, r#""absent""#);
+    keep().await;
+    let below = r#"{"prefix":{"host":"a.test","paths":["/"]}}"#;
+    assert_eq!(door.counted(4, "delete", below).await, r#""applied""#, "nothing is looked for");
+    assert_eq!(door.counted(5, "delete", r#""everything""#).await, r#"{"applied_to":4}"#);
+    // A fetch under way is no copy.
+    let gate = Gate::closed();
+    origin.put("/s", Page::fresh("begin.").piece("end").held_after_first_piece(&gate));
+    let mut body = door.begin("GET", "/s", &[]).await;
+    in_time("a piece", body.frame()).await.expect("a frame").expect("no error");
+    assert_eq!(door.counted(6, "delete", r#"{"url":{"host":"a.test","paths":["/s"]}}"#).await, r#""applied""#);
+    gate.open();
+    in_time("the rest", body.collect()).await.expect("a whole body");
+}
+
+#[tokio::test]
 async fn fetch_that_a_purge_overtook_is_not_served_afterwards() {
     for purge in [Overtaking::Url, Overtaking::Directory] {
         let Stage { origin, door, edge: _edge } = stage().await;

@@ -315,7 +315,7 @@ impl Events {
         let (mut applied, mut absent, mut refused) = (0, 0, 0);
         for outcome in outcomes {
             match outcome {
-                Settled::Applied => applied += 1,
+                Settled::Applied | Settled::AppliedTo(_) => applied += 1,
                 Settled::Absent => absent += 1,
                 Settled::Refused(_) => refused += 1,
             }

@@ -169,20 +169,32 @@ fn audit(audit: &ItemAudit) -> said::ItemAudit {
 }
 
 fn run(run: &OutcomeRun) -> said::OutcomeRun {
-    let (outcome, reason) = outcome(&run.outcome);
+    let Told { outcome, copies, reason } = told(&run.outcome);
     // The engine counts from 0.
-    said::OutcomeRun { first: run.first + 1, last: run.last + 1, outcome, reason }
+    said::OutcomeRun { first: run.first + 1, last: run.last + 1, outcome, copies, reason }
 }
 
-/// The outcome's word, and why it was refused.
-pub(crate) fn outcome(of: &ItemOutcome) -> (said::Outcome, Option<String>) {
-    match of {
-        ItemOutcome::Settled(Settled::Applied) => (said::Outcome::Applied, None),
-        ItemOutcome::Settled(Settled::Absent) => (said::Outcome::Absent, None),
-        ItemOutcome::Settled(Settled::Refused(why)) => (said::Outcome::Refused, Some(why.to_string())),
-        ItemOutcome::Before => (said::Outcome::Before, None),
-        ItemOutcome::Pending => (said::Outcome::Pending, None),
-    }
+/// What is told of an outcome.
+pub(crate) struct Told {
+    /// The word.
+    pub(crate) outcome: said::Outcome,
+    /// How many copies there were, where the node counts them.
+    pub(crate) copies: Option<u32>,
+    /// Why it was refused.
+    pub(crate) reason: Option<String>,
+}
+
+/// An outcome in words.
+pub(crate) fn told(of: &ItemOutcome) -> Told {
+    let (outcome, copies, reason) = match of {
+        ItemOutcome::Settled(Settled::Applied) => (said::Outcome::Applied, None, None),
+        ItemOutcome::Settled(Settled::AppliedTo(copies)) => (said::Outcome::Applied, Some(copies.get()), None),
+        ItemOutcome::Settled(Settled::Absent) => (said::Outcome::Absent, None, None),
+        ItemOutcome::Settled(Settled::Refused(why)) => (said::Outcome::Refused, None, Some(why.to_string())),
+        ItemOutcome::Before => (said::Outcome::Before, None, None),
+        ItemOutcome::Pending => (said::Outcome::Pending, None, None),
+    };
+    Told { outcome, copies, reason }
 }
 
 fn rfc3339(at: UnixMillis) -> String {

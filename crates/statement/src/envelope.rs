@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::key::{PublicKey, Signer};
-use crate::statement::{Statement, VERSION};
+use crate::statement::{Statement, VERSION, VERSION_MIN};
 
 /// What the payload is.
 pub const PAYLOAD_TYPE: &str = "application/vnd.catharsis.receipts+json";
@@ -64,7 +64,7 @@ pub enum NotVerified {
     #[error("THE SIGNATURE DOES NOT FIT: the file was changed, or this is not the key that signed it")]
     Signature,
     /// It was made by a later server.
-    #[error("it has version {0}, and this program knows version {VERSION}: use a newer one")]
+    #[error("it has version {0}, and this program knows versions {VERSION_MIN} to {VERSION}: use a newer one")]
     Version(u32),
     /// It is signed and still no statement.
     #[error("it is signed, and yet no statement of this version: {0}")]
@@ -138,7 +138,7 @@ impl Envelope {
         }
         let said = |error: serde_json::Error| NotVerified::Statement(error.to_string());
         let Versioned { version } = serde_json::from_slice(&payload).map_err(said)?;
-        if version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&version) {
             return Err(NotVerified::Version(version));
         }
         serde_json::from_slice(&payload).map_err(said)
@@ -178,6 +178,18 @@ mod tests {
         let (signer, statement) = (signer(), statement());
         let text = Envelope::seal(&statement, &signer).expect("short").to_string();
         assert_eq!(Envelope::parse(&text).and_then(|it| it.open(&signer.public())), Ok(statement));
+    }
+
+    #[test]
+    fn statement_of_the_version_before_is_still_checked() {
+        let mut before = Statement { version: VERSION_MIN, ..statement() };
+        before.nodes[0].outcomes[0].copies = None;
+        let envelope = Envelope::seal(&before, &signer()).expect("short");
+        let payload = STANDARD.decode(&envelope.payload).expect("made here");
+        assert!(!String::from_utf8_lossy(&payload).contains("Copies"), "it had no such field");
+        assert_eq!(envelope.open(&signer().public()), Ok(before));
+        let never = Envelope::seal(&Statement { version: 0, ..statement() }, &signer()).expect("short");
+        assert_eq!(never.open(&signer().public()), Err(NotVerified::Version(0)));
     }
 
     #[test]

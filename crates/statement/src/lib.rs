@@ -14,4 +14,6 @@ mod statement;
 
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, NotVerified, PAYLOAD_TYPE, TooLong};
 pub use key::{KeyError, PublicKey, Signer};
-pub use statement::{Item, ItemAudit, NodeStatement, Outcome, OutcomeRun, Statement, Status, VERSION, Verdict};
+pub use statement::{
+    Item, ItemAudit, NodeStatement, Outcome, OutcomeRun, Statement, Status, VERSION, VERSION_MIN, Verdict,
+};

@@ -1,19 +1,22 @@
 //! What a statement says.
 //!
-//! Version 1. Times are RFC 3339 in UTC with milliseconds. Items are counted from 1 in the order submitted. Outcomes are
+//! Version 2. Version 1 had no `Copies`. Times are RFC 3339 in UTC with milliseconds. Items are counted from 1 in the order submitted. Outcomes are
 //! runs of items with the same outcome, so that a task of thousands of URLs at a hundred nodes stays small.
 
 use serde::{Deserialize, Serialize};
 
-/// The version that this program writes and reads.
-pub const VERSION: u32 = 1;
+/// The version that this program writes, and the newest that it reads.
+pub const VERSION: u32 = 2;
+
+/// The oldest version that this program reads.
+pub const VERSION_MIN: u32 = 1;
 
 /// What became of one task, as one server knew it at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Statement {
-    /// [`VERSION`].
+    /// The version of its form: [`VERSION`], or an older one down to [`VERSION_MIN`].
     pub version: u32,
     /// Who says it: the server's own name.
     pub server: String,
@@ -123,6 +126,9 @@ pub struct OutcomeRun {
     pub last: u32,
     /// What became of them.
     pub outcome: Outcome,
+    /// Of how many copies of each of them the node rid itself, by its own count; absent where it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
     /// Why they were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -218,7 +224,13 @@ pub(crate) mod tests {
                 duty: "counts".to_owned(),
                 trouble: None,
                 settled_at: Some("2026-11-24T11:01:00.000Z".to_owned()),
-                outcomes: vec![OutcomeRun { first: 1, last: 1, outcome: Outcome::Applied, reason: None }],
+                outcomes: vec![OutcomeRun {
+                    first: 1,
+                    last: 1,
+                    outcome: Outcome::Applied,
+                    copies: Some(2),
+                    reason: None,
+                }],
                 audits: Vec::new(),
             }],
         }

@@ -1,5 +1,7 @@
 //! The relay on paused time, with scripted caches.
 
+use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -298,6 +300,52 @@ async fn coalesced_invalidations_each_get_an_outcome() {
     use Settled::{Absent, Applied};
     let receipts = world.store.all_receipts();
     assert_eq!(receipts[0].outcomes, [Applied, Absent, Applied, Absent, Applied]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipt_tells_what_the_first_pass_removed_though_the_last_found_nothing() {
+    let seconds = Duration::from_secs;
+    let fence = BoundedFence::new(vec![seconds(2)], seconds(45)).expect("it rises");
+    let n = Node { fence: Fence::Bounded(fence), ..node("n") };
+    let world = World::new(vec![n.clone()], 1);
+    let mut seen = HashSet::new();
+    world.cache(&n.id).follow(move |told| {
+        let path = path_of(told);
+        let copies = match (path.as_str(), seen.insert(path.clone())) {
+            ("/1", true) => 3,
+            // An old fetch has ended before the second pass.
+            ("/late", false) if seen.insert("again".to_owned()) => 1,
+            _ => 0,
+        };
+        Act { effect: Effect::Done, ..Act::says(Outcome::counted(copies)) }
+    });
+    let server = world.start().await;
+    server.purge(&["/1", "/late", "/never"]).await;
+    server.settled(&n).await;
+    let to = |copies| NonZeroU32::new(copies).map_or(Settled::Absent, Settled::AppliedTo);
+    assert_eq!(world.store.all_receipts()[0].outcomes, [to(3), to(1), Settled::Absent]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_of_a_directory_are_not_those_of_a_url_for_which_it_stood() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    world.cache(&n.id).follow(|told| {
+        let copies = if path_of(told) == "/d/" { 500 } else { 2 };
+        Act { effect: Effect::Done, ..Act::says(Outcome::counted(copies)) }.after(Duration::from_secs(1))
+    });
+    let server = world.start().await;
+    // While the node is busy with the first, the others gather.
+    server.purge(&["/first"]).await;
+    sleep(Duration::from_millis(500)).await;
+    server.purge(&["/d/1", "/e"]).await;
+    purge_below(&server, "/d/").await;
+    server.settled(&n).await;
+    let outcomes: Vec<Settled> = world.store.all_receipts().into_iter().flat_map(|it| it.outcomes).collect();
+    let to = |copies| Settled::AppliedTo(NonZeroU32::new(copies).expect("some"));
+    assert_eq!(outcomes, [to(2), Settled::Applied, to(2), to(500)]);
     server.stop().await;
 }
 

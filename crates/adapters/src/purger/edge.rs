@@ -25,7 +25,7 @@ use catharsis_core::retry::Liveness;
 use catharsis_core::target::{CacheUrl, Mode, Target};
 use catharsis_core::task::TaskId;
 use catharsis_edge::protocol::{
-    BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_PATH, InvalidationsRequest,
+    BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_WITH_COPIES, InvalidationsRequest,
     InvalidationsResponse, LogId, STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
 };
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
@@ -217,7 +217,7 @@ impl EdgePurger {
     /// Sends an order, if there is one; what it returns is not looked at.
     async fn send(&self, order: &Result<Order, Unreachable>) -> Result<Bytes, Unreachable> {
         let body = order.as_ref().map_err(Clone::clone)?.body.clone();
-        self.exchange(Method::POST, INVALIDATIONS_PATH, body).await
+        self.exchange(Method::POST, INVALIDATIONS_WITH_COPIES, body).await
     }
 
     /// One request and the body of its answer, when that is 200.

@@ -10,6 +10,7 @@
 //! than [`CONNECTIONS`] connections, and a later batch gets those that an earlier one leaves.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -400,15 +401,30 @@ pub(super) fn not_tried() -> Unreachable {
 
 /// One outcome for the spellings of a URL. What is open must be tried again, so it wins; then a
 /// copy that was removed. A spelling that the cache refuses while it takes another can have no
-/// copy there either: requests of clients are parsed by the same rules.
+/// copy there either: requests of clients are parsed by the same rules. What was counted is added up, if each
+/// spelling that had a copy was counted: each is a key of its own.
 pub(super) fn merge(outcomes: &[Outcome]) -> Outcome {
     let rank = |outcome: &Outcome| match outcome {
         Outcome::Unreachable(_) => 3,
-        Outcome::Applied => 2,
+        Outcome::Applied | Outcome::AppliedTo(_) => 2,
         Outcome::Absent => 1,
         Outcome::Refused(_) => 0,
     };
-    outcomes.iter().max_by_key(|outcome| rank(outcome)).cloned().unwrap_or(Outcome::Refused(Refusal::Unsupported))
+    let outcome = outcomes.iter().max_by_key(|outcome| rank(outcome)).cloned();
+    match outcome.unwrap_or(Outcome::Refused(Refusal::Unsupported)) {
+        Outcome::Applied | Outcome::AppliedTo(_) => sum(outcomes).map_or(Outcome::Applied, Outcome::AppliedTo),
+        other @ (Outcome::Absent | Outcome::Refused(_) | Outcome::Unreachable(_)) => other,
+    }
+}
+
+/// How many copies these were applied to; `None` if one of them does not tell.
+fn sum(outcomes: &[Outcome]) -> Option<NonZeroU32> {
+    let copies = |sum: u32, outcome: &Outcome| match outcome {
+        Outcome::AppliedTo(copies) => Some(sum.saturating_add(copies.get())),
+        Outcome::Absent | Outcome::Refused(_) => Some(sum),
+        Outcome::Applied | Outcome::Unreachable(_) => None,
+    };
+    outcomes.iter().try_fold(0, copies).and_then(NonZeroU32::new)
 }
 
 /// What a status means when nothing else about the answer contradicts it.
@@ -429,7 +445,7 @@ pub(super) async fn probe<D: Dialect>(engine: &HttpEngine<D>) -> bool {
     requests.purge("/", "catharsis.invalid", "", Asked::Url);
     let outcomes = engine.send(&requests).await;
     outcomes.iter().any(|outcome| match outcome {
-        Outcome::Applied | Outcome::Absent | Outcome::Refused(_) => true,
+        Outcome::Applied | Outcome::AppliedTo(_) | Outcome::Absent | Outcome::Refused(_) => true,
         Outcome::Unreachable(why) => why.liveness() == Liveness::Answers,
     })
 }

@@ -186,7 +186,11 @@ impl Dialect for Squid {
                     answer.status, answer.reason
                 ))))
             }
-            Outcome::Applied | Outcome::Absent | Outcome::Refused(_) | Outcome::Unreachable(_) => outcome,
+            Outcome::Applied
+            | Outcome::AppliedTo(_)
+            | Outcome::Absent
+            | Outcome::Refused(_)
+            | Outcome::Unreachable(_) => outcome,
         }
     }
 }

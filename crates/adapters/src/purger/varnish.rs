@@ -17,6 +17,7 @@ mod list;
 mod management;
 mod pace;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -166,6 +167,12 @@ impl Purger for VarnishPurger {
     }
 }
 
+/// How many objects of a URL an answer speaks of; that of a ban speaks of none.
+fn copies(reason: &str) -> Option<NonZeroU32> {
+    let count = reason.strip_prefix("Purged ").or_else(|| reason.strip_prefix("Expired "))?;
+    count.parse().ok()
+}
+
 #[derive(Debug)]
 struct Varnish;
 
@@ -199,10 +206,10 @@ impl Dialect for Varnish {
             (Outcome::Refused(_), Asked::Directories) => {
                 return Outcome::Unreachable(Unreachable::Failed { status: answer.status });
             }
-            (Outcome::Refused(_) | Outcome::Unreachable(_), _) => true,
+            (Outcome::AppliedTo(_) | Outcome::Refused(_) | Outcome::Unreachable(_), _) => true,
         };
         if expected {
-            outcome
+            copies(answer.reason).filter(|_| outcome == Outcome::Applied).map_or(outcome, Outcome::AppliedTo)
         } else {
             Outcome::Unreachable(Unreachable::Protocol(Reason::new(&format!(
                 "{} {}: not an answer of the purge VCL (docs/caches/varnish.vcl); is it loaded?",
@@ -229,7 +236,7 @@ mod tests {
         let applied = |outcome: &Outcome| *outcome == Outcome::Applied;
         let absent = |outcome: &Outcome| *outcome == Outcome::Absent;
         let odd = |outcome: &Outcome| matches!(outcome, Outcome::Unreachable(Unreachable::Protocol(_)));
-        check(200, "Purged 2", Marked::Yes, Asked::Url, applied);
+        check(200, "Purged 2", Marked::Yes, Asked::Url, |outcome| *outcome == Outcome::counted(2));
         check(200, "OK", Marked::Yes, Asked::Url, odd);
         check(204, "No Content", Marked::No, Asked::Url, odd);
         check(404, "Not Found", Marked::Yes, Asked::Url, absent);
@@ -245,11 +252,24 @@ mod tests {
 
     #[test]
     fn copy_marked_stale_never_passes_for_a_deleted_one() {
-        let applied = |outcome: &Outcome| *outcome == Outcome::Applied;
+        let one = |outcome: &Outcome| *outcome == Outcome::counted(1);
         let odd = |outcome: &Outcome| matches!(outcome, Outcome::Unreachable(Unreachable::Protocol(_)));
-        check(200, "Expired 1", Marked::Yes, Asked::Stale, applied);
-        check(200, "Purged 1", Marked::Yes, Asked::Stale, applied);
+        check(200, "Expired 1", Marked::Yes, Asked::Stale, one);
+        check(200, "Purged 1", Marked::Yes, Asked::Stale, one);
         check(200, "Expired 1", Marked::Yes, Asked::Url, odd);
+    }
+
+    #[test]
+    fn copies_are_told_as_varnish_counted_them_or_not_at_all() {
+        let outcome = |reason: &str, asked| {
+            Varnish.outcome(asked, &Answer { status: 200, reason, marked: Marked::Yes, body: Cow::Borrowed(b"") })
+        };
+        assert_eq!(outcome("Purged 12", Asked::Url), Outcome::counted(12));
+        // An older VCL, one that was written anew, and a number that is none.
+        for reason in ["Purged", "Purged 3 objects", "Purged 0", "Purged -1", "Purged 99999999999"] {
+            assert_eq!(outcome(reason, Asked::Url), Outcome::Applied, "{reason}");
+        }
+        assert_eq!(outcome("Banned", Asked::Everything), Outcome::Applied);
     }
 
     #[test]

@@ -36,6 +36,12 @@ fn expire(url: &str) -> Invalidation {
     Invalidation { mode: Mode::Expire, ..invalidation(1, url) }
 }
 
+/// Whether there was a copy, counted or not: Varnish counts an object until its expiry thread has taken it away, so one
+/// that was purged a moment ago may be counted once more.
+fn had_a_copy(outcomes: &[Outcome]) -> bool {
+    matches!(outcomes, [Outcome::Applied | Outcome::AppliedTo(_)])
+}
+
 /// Fetches a URL twice, so that it is kept unless something keeps that from happening.
 async fn keep(cache: &RealCache, host: &str, path: &str, fields: &[(&'static str, &str)]) {
     get(cache.traffic, host, path, fields).await;

@@ -9,7 +9,7 @@
 
 use std::io;
 
-use catharsis_edge::protocol::{DomainRules, WireInvalidation, WireMode, WireOutcome, WireReason, WireTarget};
+use catharsis_edge::protocol::{Beside, DomainRules, WireInvalidation, WireMode, WireOutcome, WireReason, WireTarget};
 
 use super::follow::{FollowError, Follower};
 use super::key::KeyTemplate;
@@ -19,17 +19,20 @@ use super::tree::{Found, Gone};
 /// What became of the files of one invalidation.
 #[derive(Default)]
 struct Tally {
-    done: usize,
+    /// Copies that are gone, or marked stale.
+    copies: u64,
+    /// Files of copies that nginx was still writing, which are gone.
+    beginnings: u64,
     /// Why the first that failed did.
     failed: Option<String>,
 }
 
 impl Tally {
     fn outcome(self) -> WireOutcome {
-        match (self.failed, self.done) {
-            (Some(why), _) => WireOutcome::Failed(WireReason::from(why)),
-            (None, 0) => WireOutcome::Absent,
-            (None, _) => WireOutcome::Applied,
+        let beside = if self.beginnings == 0 { Beside::Nothing } else { Beside::Something };
+        match self.failed {
+            Some(why) => WireOutcome::Failed(WireReason::from(why)),
+            None => WireOutcome::of(self.copies, beside),
         }
     }
 
@@ -125,7 +128,11 @@ fn put_off(follower: &mut Follower, name: FileName, mode: WireMode, tally: &mut 
     };
     match done {
         Ok(gone) => {
-            tally.done += usize::from(gone == Gone::Done);
+            let count = match name {
+                FileName::Stored(_) => &mut tally.copies,
+                FileName::Temp(_) => &mut tally.beginnings,
+            };
+            *count += u64::from(gone == Gone::Done);
             // One that is only marked stale is still there; the kernel will not speak of it.
             if mode == WireMode::Delete || gone == Gone::Absent || matches!(name, FileName::Temp(_)) {
                 follower.went(name);

@@ -102,7 +102,7 @@ impl Worker {
             match (trouble, complete(&settled)) {
                 (None, Some(all)) => {
                     self.relay.board.untroubled(&self.node.id);
-                    return Ok((spread(merged, &all), attempt));
+                    return Ok((spread(batch, merged, &all), attempt));
                 }
                 (trouble, _) => {
                     self.unreachable(trouble.unwrap_or(Unreachable::Closed), attempt);
@@ -151,7 +151,13 @@ fn lost_with_a_directory(batch: &[Invalidation], merged: &Coalesced, outcomes: &
     (0..batch.len()).filter(is_lost).collect()
 }
 
-/// One outcome for each invalidation of the batch, from those of its representatives.
-fn spread(merged: &Coalesced, outcomes: &[Settled]) -> Vec<Settled> {
-    merged.stands_for.iter().map(|place| outcomes[*place].clone()).collect()
+/// One outcome for each invalidation of the batch, from those of its representatives. The count of a directory is not
+/// that of a URL for which it stood.
+fn spread(batch: &[Invalidation], merged: &Coalesced, outcomes: &[Settled]) -> Vec<Settled> {
+    let of = |(one, place): (&Invalidation, &usize)| {
+        let outcome = outcomes[*place].clone();
+        let is_a_part = batch[merged.distinct[*place]].target != one.target;
+        if is_a_part { outcome.of_a_part() } else { outcome }
+    };
+    batch.iter().zip(&merged.stands_for).map(of).collect()
 }

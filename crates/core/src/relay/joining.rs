@@ -94,7 +94,7 @@ impl Worker {
         loop {
             attempt += 1;
             match self.purger.everything(cursor).await {
-                Outcome::Applied | Outcome::Absent => {
+                Outcome::Applied | Outcome::AppliedTo(_) | Outcome::Absent => {
                     self.relay.board.untroubled(&self.node.id);
                     return Ok(());
                 }

@@ -318,6 +318,16 @@ impl Door {
         self.invalidate("log", seq, mode, &format!(r#"{{"url":{{"host":"a.test","paths":["{path}"]}}}}"#)).await
     }
 
+    /// Purges as a relay does that takes the numbers of copies; gives the outcome as it is written.
+    pub async fn counted(&self, seq: u64, mode: &str, target: &str) -> String {
+        let body = format!(
+            r#"{{"log":"log","upto":{seq},"invalidations":[{{"seq":{seq},"mode":"{mode}","target":{target}}}]}}"#
+        );
+        let answer = self.tell("POST", "/v1/invalidations?copies", &body, None).await;
+        let answer: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+        answer["outcomes"][0].to_string()
+    }
+
     /// Purges a directory of `a.test`; gives the outcome.
     pub async fn purge_below(&self, seq: u64, mode: &str, directory: &str) -> String {
         let target = format!(r#"{{"prefix":{{"host":"a.test","paths":["{directory}"]}}}}"#);

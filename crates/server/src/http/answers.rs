@@ -27,7 +27,7 @@ use catharsis_tcapi::cdn::{
 use catharsis_tcapi::time::format_utc8;
 use sha2::{Digest, Sha256};
 
-use crate::receipts::outcome;
+use crate::receipts::{Told, told};
 
 /// A page of the history.
 pub(super) fn history(page: HistoryPage) -> DescribePurgeTasksResponse {
@@ -196,8 +196,8 @@ pub(super) fn list_items(answer: &mut DescribePurgeReceiptsResponse, task: &Task
 }
 
 fn item_outcomes(run: &OutcomeRun) -> ItemOutcomes {
-    let (outcome, reason) = outcome(&run.outcome);
-    ItemOutcomes { first: run.first + 1, last: run.last + 1, outcome: outcome.as_str().to_owned(), reason }
+    let Told { outcome, copies, reason } = told(&run.outcome);
+    ItemOutcomes { first: run.first + 1, last: run.last + 1, outcome: outcome.as_str().to_owned(), copies, reason }
 }
 
 fn node_receipt(report: &NodeReceipts, task: &TaskReceipts) -> NodeReceipt {

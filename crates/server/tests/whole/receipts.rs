@@ -98,6 +98,8 @@ async fn whole_signed_receipt_proves_a_removal_without_the_server() {
     assert_eq!(server.ops("/receipts-key.pem").await.1, std::fs::read_to_string(&key).expect("just written"));
     let listed = world.ok(&["receipts", &task, "--items"]).await;
     assert!(listed.contains("http://www.a.test/y") && listed.contains("ITEM"), "{listed}");
+    let words: Vec<&str> = listed.lines().last().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(words, ["2", "one", "applied", "1", "http://www.a.test/y"], "the node said `Purged 1`: {listed}");
     // The operator knows the task's id only.
     let bearer = format!("Bearer {TOKEN}");
     let operator = async |path: &str| get(world.admin, "admin", path, &[("authorization", bearer.as_str())]).await.body;
@@ -122,10 +124,13 @@ async fn whole_signed_receipt_proves_a_removal_without_the_server() {
     let at = &said["Nodes"][0];
     assert_eq!((&at["Node"], &at["Fence"], &at["Attempts"]), (&"one".into(), &"none".into(), &1.into()));
     assert_eq!((&at["Outcomes"][0]["First"], &at["Outcomes"][0]["Last"]), (&1.into(), &2.into()));
+    assert_eq!((&at["Outcomes"][0]["Outcome"], &at["Outcomes"][0]["Copies"]), (&"applied".into(), &1.into()));
     assert!(said["DoneAt"].as_str() >= said["AcceptedAt"].as_str(), "{said}");
 
     let people = world.ok(&["receipts", "verify", utf8(&file), "--key", utf8(&key)]).await;
-    assert!(people.contains("done") && people.contains("no fence"), "{people}");
+    for part in ["done", "no fence", "1-2 applied to 1 copy"] {
+        assert!(people.contains(part), "{part}: {people}");
+    }
 }
 
 #[tokio::test]

@@ -97,6 +97,9 @@ pub struct ItemOutcomes {
     pub last: u32,
     /// `applied`, `absent`, `refused`, `before` or `pending`.
     pub outcome: String,
+    /// Of how many copies of each of them the node rid itself, by its own count; absent where it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
     /// Why they were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -168,6 +168,11 @@ pub fn invalidation(seq: u64, url: &str) -> Invalidation {
     }
 }
 
+/// Whether the one outcome is that there was a copy, counted or not.
+fn had_a_copy(outcomes: &[Outcome]) -> bool {
+    matches!(outcomes, [Outcome::Applied | Outcome::AppliedTo(_)])
+}
+
 /// A purger purges: miss, hit, purge, miss; and says so when there is nothing.
 ///
 /// `fetch` asks the cache for the URL, as a client would.
@@ -181,9 +186,9 @@ where
     assert_eq!(fetch().await.source(), Source::Miss, "{url}: at first");
     assert_eq!(fetch().await.source(), Source::Hit, "{url}: kept");
     let purge = [invalidation(1, url)];
-    assert_eq!(purger.apply(&purge).await, [Outcome::Applied], "{url}: purge");
+    assert!(had_a_copy(&purger.apply(&purge).await), "{url}: purge");
     assert_eq!(fetch().await.source(), Source::Miss, "{url}: gone");
-    assert_eq!(purger.apply(&purge).await, [Outcome::Applied], "{url}: again");
+    assert!(had_a_copy(&purger.apply(&purge).await), "{url}: again");
     // Not the same URL once more: Varnish counts a purged object until its expiry thread has taken it
     // away, so a purge right behind another may be told "Purged 1" again. Nothing is served from it.
     let never_kept = [invalidation(2, &format!("{url}?never-kept"))];

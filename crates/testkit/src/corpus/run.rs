@@ -223,7 +223,7 @@ async fn keep(cache: &UnderTest, pairs: &[&Pair]) -> Vec<Result<(), String>> {
 fn see(kept: Result<(), String>, outcome: &Outcome, first_after: u64, after: impl Iterator<Item = Told>) -> Seen {
     match outcome {
         Outcome::Unreachable(_) => return Seen::Odd(format!("{outcome:?}")),
-        Outcome::Applied | Outcome::Absent | Outcome::Refused(_) => {}
+        Outcome::Applied | Outcome::AppliedTo(_) | Outcome::Absent | Outcome::Refused(_) => {}
     }
     if let Err(why) = kept {
         return Seen::NotKept(why);

@@ -78,7 +78,7 @@ async fn check_pair(cache: &RealCache, purger: &VarnishPurger, host: &str, (one,
     get(cache.traffic, host, one, &[]).await;
     assert_eq!(source(cache, host, two).await, expect(key(one) == key(two)), "{host}: is {one} {two}?");
     let purge = [invalidation(1, &format!("http://{host}{one}"))];
-    assert_eq!(purger.apply(&purge).await, [Outcome::Applied], "{host}: {one}");
+    assert!(had_a_copy(&purger.apply(&purge).await), "{host}: {one}");
     let url = CacheUrl::parse(&format!("http://{host}{one}"), Encode::AsSubmitted).expect("a URL");
     let purged = rules.forms(&url).targets.iter().any(|form| key(form) == key(two));
     assert_eq!(source(cache, host, two).await, expect(!purged), "{host}: {one} is purged, is {two} kept?");
@@ -111,7 +111,7 @@ async fn varnish_keeps_ports_together_and_schemes_apart_where_a_rule_says_so() {
         for purge in [invalidation(1, &format!("http://{host}:8443/x")), directory(&format!("http://{host}:81/"))] {
             keep(&cache, host, "/x", &[]).await;
             assert_eq!(source(&cache, &format!("{host}:8080"), "/x").await, Source::Hit, "{host}");
-            assert_eq!(purger.apply(&[purge]).await, [Outcome::Applied]);
+            assert!(had_a_copy(&purger.apply(&[purge]).await));
             assert_eq!(source(&cache, host, "/x").await, Source::Miss, "{host}");
         }
     }
@@ -128,7 +128,7 @@ async fn varnish_keeps_ports_together_and_schemes_apart_where_a_rule_says_so() {
     ] {
         kept("/d/x").await;
         assert_eq!(kept("/d/x").await, (Source::Hit, Source::Hit));
-        assert_eq!(purger.apply(&[purge]).await, [Outcome::Applied]);
+        assert!(had_a_copy(&purger.apply(&[purge]).await));
         assert_eq!(kept("/d/x").await, (Source::Hit, Source::Miss));
     }
     assert_eq!(purger.apply(&[directory("http://scheme.rules.test/")]).await, [Outcome::Applied]);

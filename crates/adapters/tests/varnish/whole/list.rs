@@ -44,7 +44,7 @@ async fn full_ban_list_stops_directories_and_no_urls() {
     let outcomes = roomy.apply(&batch).await;
     let Outcome::Unreachable(Unreachable::Busy(why)) = &outcomes[0] else { panic!("{outcomes:?}") };
     assert_eq!(why.as_str(), "its ban list holds 3 bans, at most 3 are allowed: is the ban lurker running?");
-    assert_eq!(outcomes[1], Outcome::Applied);
+    assert_eq!(outcomes[1], Outcome::counted(1));
     assert_eq!(seen.load(Ordering::Relaxed), 3);
     assert_eq!(capped(VARNISH_SECRET, 4).apply(&batch[..1]).await, [Outcome::Applied]);
     let wrong = capped(b"wrong", 4).apply(&batch[..1]).await;
