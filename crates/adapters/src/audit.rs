@@ -11,12 +11,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use catharsis_core::audit::{Outside, Seen};
+use catharsis_core::audit::{Accepts, Outside, Seen, Varies};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::ports::Clock;
 use catharsis_core::receipt::Reason;
 use catharsis_core::target::CacheUrl;
-use http::header::{AGE, DATE, HOST, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AGE, DATE, ETAG, HOST, HeaderName, LAST_MODIFIED, USER_AGENT, VARY};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::handshake;
@@ -31,7 +31,10 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// Time for one look: a node that has no copy asks the origin.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Looks through one node.
+/// Bytes of an entity tag that is compared.
+const TAG_BYTES_MAX: usize = 256;
+
+/// Looks through one node, or at an origin.
 #[derive(Clone)]
 pub struct HttpOutside {
     address: NodeAddress,
@@ -51,15 +54,17 @@ impl HttpOutside {
         Self { address, clock }
     }
 
-    async fn attempt(&self, url: &CacheUrl) -> Result<Seen, String> {
+    async fn attempt(&self, url: &CacheUrl, accepts: Accepts<'_>) -> Result<Seen, String> {
         let stream =
             TcpStream::connect(self.address.pair()).await.map_err(|error| format!("no connection: {error}"))?;
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let request = Request::get(url.encoded_path().as_ref())
+        let mut request = Request::get(url.encoded_path().as_ref())
             .header(HOST, url.host_header().as_ref())
-            .header(USER_AGENT, "catharsis-audit")
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| error.to_string())?;
+            .header(USER_AGENT, "catharsis-audit");
+        if let Accepts::These(codings) = accepts {
+            request = request.header(ACCEPT_ENCODING, codings.as_str());
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
         let exchange = async {
             let asked = self.clock.wall();
             let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
@@ -68,7 +73,10 @@ impl HttpOutside {
             let seen = Seen {
                 status: head.status.as_u16(),
                 age: age(&head.headers),
-                date: date(&head.headers),
+                date: date(&head.headers, DATE),
+                modified: date(&head.headers, LAST_MODIFIED),
+                tag: tag(&head.headers),
+                varies: varies(&head.headers),
                 asked,
                 answered,
             };
@@ -88,8 +96,8 @@ impl HttpOutside {
 
 #[async_trait]
 impl Outside for HttpOutside {
-    async fn look(&self, url: &CacheUrl) -> Result<Seen, Reason> {
-        match timeout(WITHIN, self.attempt(url)).await {
+    async fn look(&self, url: &CacheUrl, accepts: Accepts<'_>) -> Result<Seen, Reason> {
+        match timeout(WITHIN, self.attempt(url, accepts)).await {
             Ok(seen) => seen.map_err(|why| Reason::new(&why)),
             Err(_) => Err(Reason::new("no answer in time")),
         }
@@ -104,10 +112,26 @@ fn age(fields: &HeaderMap) -> Option<u64> {
     fits.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-fn date(fields: &HeaderMap) -> Option<UnixMillis> {
-    let date = httpdate::parse_http_date(fields.get(DATE)?.to_str().ok()?).ok()?;
+/// The moment that a field names (RFC 9110 section 5.6.7).
+fn date(fields: &HeaderMap, name: HeaderName) -> Option<UnixMillis> {
+    let date = httpdate::parse_http_date(fields.get(name)?.to_str().ok()?).ok()?;
     let since = date.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok().map(UnixMillis)
+}
+
+/// The tag of a version, weak or not: a cache that compresses marks what it keeps as weak (RFC 9110 section 8.8.3).
+fn tag(fields: &HeaderMap) -> Option<Box<str>> {
+    let tag = fields.get(ETAG)?.to_str().ok()?.trim();
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    (!tag.is_empty() && tag.len() <= TAG_BYTES_MAX).then(|| tag.into())
+}
+
+/// Whether one of the names in `Vary` is `Accept-Encoding`, or is all (RFC 9110 section 12.5.5).
+fn varies(fields: &HeaderMap) -> Varies {
+    let mut names = fields.get_all(VARY).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+    let by_coding =
+        names.any(|name| ["*", ACCEPT_ENCODING.as_str()].iter().any(|it| name.trim().eq_ignore_ascii_case(it)));
+    if by_coding { Varies::ByCoding } else { Varies::No }
 }
 
 #[cfg(test)]
@@ -116,10 +140,10 @@ mod tests {
 
     #[test]
     fn age_and_date_are_read_as_the_standard_writes_them() {
-        let read = |name: http::HeaderName, value: &'static str| {
+        let read = |name: HeaderName, value: &'static str| {
             let mut fields = HeaderMap::new();
             fields.insert(name, http::HeaderValue::from_static(value));
-            (age(&fields), date(&fields).map(|at| at.0))
+            (age(&fields), date(&fields, DATE).map(|at| at.0))
         };
         for (text, expect) in [
             ("0", Some(0)),
@@ -135,5 +159,27 @@ mod tests {
         }
         assert_eq!(read(DATE, "Tue, 14 Nov 2023 22:13:20 GMT").1, Some(1_700_000_000_000));
         assert_eq!(read(DATE, "yesterday").1, None);
+    }
+
+    #[test]
+    fn version_and_variants_are_read_as_the_standard_writes_them() {
+        let fields = |name: HeaderName, value: &'static str| {
+            let mut fields = HeaderMap::new();
+            fields.append(VARY, http::HeaderValue::from_static("Accept-Language"));
+            fields.append(name, http::HeaderValue::from_static(value));
+            fields
+        };
+        for (text, expect) in [("\"a\"", Some("\"a\"")), ("W/\"a\"", Some("\"a\"")), ("", None)] {
+            assert_eq!(tag(&fields(ETAG, text)).as_deref(), expect, "{text}");
+        }
+        for (text, expect) in [
+            ("Accept-Encoding", Varies::ByCoding),
+            ("Cookie , accept-encoding", Varies::ByCoding),
+            ("*", Varies::ByCoding),
+            ("X-Accept-Encoding", Varies::No),
+            ("", Varies::No),
+        ] {
+            assert_eq!(varies(&fields(VARY, text)), expect, "{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use catharsis_adapters::audit::HttpOutside;
 use catharsis_adapters::clock::SystemClock;
 use catharsis_adapters::purger::NodeAddress;
-use catharsis_core::audit::{Dated, Outside, Seen, Tolerance, Verdict, judge};
+use catharsis_core::audit::{Accepts, Dated, Outside, Seen, Tolerance, Verdict, judge};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::ports::Clock;
 use catharsis_core::target::{CacheUrl, Encode};
@@ -23,10 +23,10 @@ async fn look_at_a_copy(traffic: SocketAddr, origin: &Origin) -> (UnixMillis, Se
     let outside = HttpOutside::new(NodeAddress::from(traffic), Arc::clone(&clock));
     let url = CacheUrl::parse("http://www.a.test/aged", Encode::AsSubmitted).expect("a valid URL");
     let fetched = clock.wall();
-    outside.look(&url).await.expect("an answer");
+    outside.look(&url, Accepts::Unsaid).await.expect("an answer");
     // Not a wait for anything: the copy's age is what is looked at.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let seen = outside.look(&url).await.expect("an answer");
+    let seen = outside.look(&url, Accepts::Unsaid).await.expect("an answer");
     assert_eq!((seen.status, origin.requests("/aged")), (200, 1), "the second answer is the copy");
     (fetched, seen)
 }

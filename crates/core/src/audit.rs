@@ -9,6 +9,10 @@
 //!
 //! A copy is dated by the `Age` field (RFC 9111 section 5.1). The apparent age of section 4.2.3, from `Date`, compares the
 //! origin's clock with another one; it is used only for caches that send no `Age`.
+//!
+//! A fetch that crossed a purge looks young, for a copy's age counts from when its answer came. Such a copy is found by its
+//! version instead ([`replaced`]): the origin itself says that it had changed the content before the acceptance, and the node
+//! serves what was there before.
 
 use std::time::Duration;
 
@@ -24,15 +28,52 @@ use crate::topology::{NodeId, NodeKind};
 /// Looks at objects through one node, as its clients would.
 #[async_trait]
 pub trait Outside: Send + Sync {
-    /// Fetches a URL and tells how its answer is dated.
+    /// Fetches a URL and tells how its answer is dated, and which version it is.
     ///
     /// # Errors
     /// Why there was no answer.
-    async fn look(&self, url: &CacheUrl) -> Result<Seen, Reason>;
+    async fn look(&self, url: &CacheUrl, accepts: Accepts<'_>) -> Result<Seen, Reason>;
 }
 
-/// What an answer tells of the age of its content.
+/// Which content codings a look takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepts<'a> {
+    /// It does not say.
+    Unsaid,
+    /// Those in this field.
+    These(&'a Codings),
+}
+
+/// The value of an `Accept-Encoding` field, as some client sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Codings(Box<str>);
+
+impl Codings {
+    /// Takes a field's value: 1 to 64 printable ASCII characters.
+    #[must_use]
+    pub fn new(value: &str) -> Option<Self> {
+        let fits = (1..=64).contains(&value.len()) && value.bytes().all(|it| (b' '..=b'~').contains(&it));
+        fits.then(|| Self(value.into()))
+    }
+
+    /// The value.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether the content depends on the codings that are taken (`Vary`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Varies {
+    /// It does not.
+    No,
+    /// It does, so there is a copy for each way to ask.
+    ByCoding,
+}
+
+/// What an answer tells of the age and the version of its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The HTTP status.
     pub status: u16,
@@ -40,6 +81,12 @@ pub struct Seen {
     pub age: Option<u64>,
     /// `Date`.
     pub date: Option<UnixMillis>,
+    /// `Last-Modified`.
+    pub modified: Option<UnixMillis>,
+    /// `ETag`, without the mark of a weak one; what is too long or not printable is left out.
+    pub tag: Option<Box<str>>,
+    /// Whether there are others for other codings.
+    pub varies: Varies,
     /// When the request was sent.
     pub asked: UnixMillis,
     /// When the head of the answer had come.
@@ -107,6 +154,20 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// That of several copies of one URL together: of two that differ the graver one, and no copy is the least. One that
+    /// cannot be told keeps the others from being taken for the whole.
+    #[must_use]
+    pub const fn gravity(self) -> u8 {
+        match self {
+            Self::NoCopy => 0,
+            Self::Younger => 1,
+            Self::Untold => 2,
+            Self::Older => 3,
+        }
+    }
+}
+
 /// One look, judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
@@ -157,6 +218,25 @@ pub fn judge(seen: &Seen, accepted_at: UnixMillis, dated: Dated, tolerance: Tole
     }
 }
 
+/// Whether a node serves what its origin had replaced before the acceptance, and how that is known. `origin` is the
+/// origin's own answer, asked for after the node's.
+///
+/// The origin says that its content was last changed before the acceptance, and the node's copy was last changed earlier
+/// still: so it left the origin before that change. This holds where `Last-Modified` tells when content was changed *there*,
+/// and one origin answers: not where it is set back by a copy of older files, or differs among machines.
+#[must_use]
+pub fn replaced(node: &Seen, origin: &Seen, accepted_at: UnixMillis, tolerance: Tolerance) -> Option<String> {
+    let (Some(held), Some(changed)) = (node.modified, origin.modified) else { return None };
+    // An error page has no version; what has the same tag is the same, whatever is said of its time.
+    let comparable = node.status == 200 && origin.status == 200 && (node.tag.is_none() || node.tag != origin.tag);
+    let latest = after(changed, tolerance.rounding.saturating_add(tolerance.clock_skew));
+    let is_replaced = comparable && held < changed && latest <= accepted_at;
+    is_replaced.then(|| {
+        let (by, ago) = (held.until(changed).as_secs(), changed.until(accepted_at).as_secs());
+        format!("Last-Modified {by} s before the origin's, which is {ago} s before the acceptance: an older version")
+    })
+}
+
 /// What follows if the content left the origin between these two moments.
 fn compare(earliest: UnixMillis, latest: UnixMillis, accepted_at: UnixMillis, why: &str) -> (Verdict, String) {
     if latest < accepted_at {
@@ -201,16 +281,18 @@ mod tests {
     fn seen(after_ms: u64, age: Option<u64>, date_after_ms: Option<i64>) -> Seen {
         let at = |after: i64| UnixMillis(ACCEPTED.0.checked_add_signed(after).expect("small"));
         let asked = UnixMillis(ACCEPTED.0 + after_ms);
-        Seen { status: 200, age, date: date_after_ms.map(at), asked, answered: UnixMillis(asked.0 + 10) }
+        let answered = UnixMillis(asked.0 + 10);
+        let (date, varies) = (date_after_ms.map(at), Varies::No);
+        Seen { status: 200, age, date, modified: None, tag: None, varies, asked, answered }
     }
 
-    fn check(dated: Dated, seen: Seen, expect: Verdict) {
-        assert_eq!(judge(&seen, ACCEPTED, dated, TOLERANCE).0, expect, "{seen:?}");
+    fn check(dated: Dated, seen: &Seen, expect: Verdict) {
+        assert_eq!(judge(seen, ACCEPTED, dated, TOLERANCE).0, expect, "{seen:?}");
     }
 
     #[test]
     fn age_tells_whether_a_copy_is_older_than_the_acceptance() {
-        let by_age = |after_ms, age, expect| check(Dated::ByAge, seen(after_ms, age, Some(-90_000)), expect);
+        let by_age = |after_ms, age, expect| check(Dated::ByAge, &seen(after_ms, age, Some(-90_000)), expect);
         by_age(60_000, Some(10), Verdict::Younger);
         by_age(60_000, Some(58), Verdict::Younger);
         by_age(60_000, Some(59), Verdict::Untold);
@@ -223,7 +305,7 @@ mod tests {
 
     #[test]
     fn age_that_the_clock_of_an_origin_had_a_part_in_is_given_its_skew() {
-        let by_age = |age, expect| check(Dated::ByApparentAge, seen(60_000, Some(age), None), expect);
+        let by_age = |age, expect| check(Dated::ByApparentAge, &seen(60_000, Some(age), None), expect);
         by_age(53, Verdict::Younger);
         by_age(54, Verdict::Untold);
         by_age(67, Verdict::Untold);
@@ -232,7 +314,7 @@ mod tests {
 
     #[test]
     fn date_tells_only_where_it_is_not_now() {
-        let by_date = |after_ms, date, expect| check(Dated::ByDate, seen(after_ms, None, date), expect);
+        let by_date = |after_ms, date, expect| check(Dated::ByDate, &seen(after_ms, None, date), expect);
         by_date(60_000, Some(59_000), Verdict::Untold);
         by_date(60_000, Some(70_000), Verdict::Untold);
         by_date(60_000, Some(20_000), Verdict::Younger);
@@ -240,13 +322,58 @@ mod tests {
         by_date(60_000, Some(-7_000), Verdict::Untold);
         by_date(60_000, Some(-7_001), Verdict::Older);
         by_date(60_000, None, Verdict::Untold);
-        check(Dated::ByDate, seen(60_000, Some(68), Some(59_000)), Verdict::Older);
+        check(Dated::ByDate, &seen(60_000, Some(68), Some(59_000)), Verdict::Older);
     }
 
     #[test]
     fn failure_of_the_origin_tells_nothing() {
-        check(Dated::ByAge, Seen { status: 503, ..seen(60_000, Some(90), None) }, Verdict::Untold);
-        check(Dated::ByAge, Seen { status: 404, ..seen(60_000, Some(90), None) }, Verdict::Older);
+        check(Dated::ByAge, &Seen { status: 503, ..seen(60_000, Some(90), None) }, Verdict::Untold);
+        check(Dated::ByAge, &Seen { status: 404, ..seen(60_000, Some(90), None) }, Verdict::Older);
+    }
+
+    /// A young copy that was last changed so many seconds before the acceptance, and what the origin says later.
+    fn check_version(held: Option<u64>, changed: Option<u64>, tags: (Option<&str>, Option<&str>), expect: bool) {
+        let version = |before: Option<u64>, tag: Option<&str>| {
+            let modified = before.map(|before| UnixMillis(ACCEPTED.0 - before * 1_000));
+            Seen { modified, tag: tag.map(Into::into), ..seen(60_000, Some(1), None) }
+        };
+        let (node, origin) = (version(held, tags.0), version(changed, tags.1));
+        assert_eq!(replaced(&node, &origin, ACCEPTED, TOLERANCE).is_some(), expect, "{held:?} {changed:?} {tags:?}");
+    }
+
+    #[test]
+    fn version_that_the_origin_had_replaced_before_the_acceptance_is_old_however_young_its_copy() {
+        check_version(Some(100), Some(10), (None, None), true);
+        check_version(Some(11), Some(10), (Some("a"), Some("b")), true);
+        check_version(Some(11), Some(10), (None, Some("b")), true);
+        check_version(Some(100), Some(7), (None, None), true);
+    }
+
+    #[test]
+    fn version_is_not_taken_for_old_where_that_is_not_certain() {
+        // The change may have come after the acceptance, by the origin's clock or for whole seconds.
+        check_version(Some(100), Some(6), (None, None), false);
+        check_version(Some(100), Some(0), (None, None), false);
+        // The same version; a newer one than the origin tells, which was set back.
+        check_version(Some(10), Some(10), (Some("a"), Some("b")), false);
+        check_version(Some(10), Some(100), (None, None), false);
+        check_version(Some(100), Some(10), (Some("a"), Some("a")), false);
+        check_version(None, Some(10), (Some("a"), Some("b")), false);
+        check_version(Some(100), None, (Some("a"), Some("b")), false);
+        let (old, now) = (UnixMillis(ACCEPTED.0 - 100_000), UnixMillis(ACCEPTED.0 - 10_000));
+        let [node, origin] = [old, now].map(|it| Seen { modified: Some(it), ..seen(60_000, Some(1), None) });
+        for (of_node, of_origin) in [(404, 200), (200, 404), (200, 304)] {
+            let node = Seen { status: of_node, ..node.clone() };
+            let origin = Seen { status: of_origin, ..origin.clone() };
+            assert_eq!(replaced(&node, &origin, ACCEPTED, TOLERANCE), None, "{of_node} {of_origin}");
+        }
+    }
+
+    #[test]
+    fn gravest_word_of_several_copies_counts() {
+        let mut words = Verdict::ALL;
+        words.sort_by_key(|it| it.gravity());
+        assert_eq!(words, [Verdict::NoCopy, Verdict::Younger, Verdict::Untold, Verdict::Older]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use catharsis_adapters::audit::HttpOutside;
 use catharsis_adapters::clock::SystemClock;
 use catharsis_adapters::purger::edge::{EdgeHop, EdgePurger};
 use catharsis_adapters::purger::nginx::NginxPurger;
@@ -26,6 +27,7 @@ use catharsis_adapters::purger::{HttpLimits, NodeAddress};
 use catharsis_adapters::store::sqlite::{SqliteOptions, SqliteStore};
 use catharsis_core::abilities::Abilities;
 use catharsis_core::area::Area;
+use catharsis_core::audit::Outside;
 use catharsis_core::board::Board;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::keys::RulesOf;
@@ -208,12 +210,14 @@ async fn start_api(
 /// Starts the auditor, if the file does not say otherwise.
 fn audit(running: &mut Running, config: &Config, engine: &Engine) {
     let relay = &engine.relay;
+    let outside = |at| Arc::new(HttpOutside::new(NodeAddress::from(at), Arc::clone(&relay.clock))) as Arc<dyn Outside>;
     let auditing = Auditing {
         store: Arc::clone(&relay.store),
         log: Arc::clone(&relay.log),
         board: Arc::clone(&relay.board),
         clock: Arc::clone(&relay.clock),
         outsides: Arc::clone(&engine.outsides),
+        origins: Arc::new(config.audit.origins().into_iter().map(|(host, at)| (host, outside(at))).collect()),
         events: Arc::clone(&engine.events),
     };
     match config.audit.mode {

@@ -5,8 +5,9 @@
 //! minutes, keeps what it saw with the task, and reports each violation. What this is not: the judgement
 //! (`catharsis_core::audit`), or part of a task's status.
 //!
-//! Only deleted URLs are looked at: a directory names no URL that is known to exist, and what was marked stale may be
-//! served once the origin has confirmed it. Looks that wait are in this memory only: a restart forgets them, and what
+//! Only what was deleted is looked at: what was marked stale may be served once the origin has confirmed it. Of a
+//! directory a URL below it is, which was purged before it; where none is known, that is kept instead of what was seen. Where an
+//! answer varies by content coding, its variants are looked at too, and the gravest word counts. Looks that wait are in this memory only: a restart forgets them, and what
 //! was seen before it stays.
 //!
 //! Invariants: bounded looks under way ([`AT_ONCE_MAX`]) and waiting ([`WAITING_MAX`]); only nodes that count are judged.
@@ -16,7 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use catharsis_core::area::{Area, PerArea};
-use catharsis_core::audit::{Audit, Dated, Outside, Tolerance, Verdict, judge, pick};
+use catharsis_core::audit::{
+    Accepts, Audit, Codings, Dated, Outside, Tolerance, Varies, Verdict, judge, pick, replaced,
+};
 use catharsis_core::board::Board;
 use catharsis_core::clock::{Tick, UnixMillis};
 use catharsis_core::duty::Duty;
@@ -24,7 +27,7 @@ use catharsis_core::error::StoreError;
 use catharsis_core::invalidation::{Invalidation, Seq};
 use catharsis_core::ports::{Clock, Log, Membership, Store};
 use catharsis_core::receipt::{Reason, Receipt, Settled};
-use catharsis_core::target::{CacheUrl, Mode, Target};
+use catharsis_core::target::{CachePrefix, CacheUrl, HostName, Mode, Target};
 use catharsis_core::task::TaskId;
 use catharsis_core::topology::{Node, NodeId};
 use tokio::task::JoinSet;
@@ -39,6 +42,10 @@ const AT_ONCE_MAX: usize = 16;
 /// Looks that wait, repetitions included: the shortest `every` would bring more than can be made. A new item is left out
 /// when they are so many.
 const WAITING_MAX: usize = 4_096;
+/// Positions before a directory's among which URLs below it are looked for: one reading of the log.
+const LOOK_BACK: u64 = 2_048;
+/// Characters of a path that are told with a verdict, which has room for two hundred.
+const PATH_SHOWN: usize = 80;
 
 /// How nodes are looked at, by name. The fleet says which there are.
 #[derive(Default)]
@@ -70,7 +77,16 @@ pub(crate) struct Auditing {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) outsides: Arc<Outsides>,
+    /// How the origins of some hosts are asked which version they serve.
+    pub(crate) origins: Arc<HashMap<HostName, Arc<dyn Outside>>>,
     pub(crate) events: Arc<Events>,
+}
+
+/// How a look is made and judged.
+struct Manner {
+    tolerance: Tolerance,
+    /// What else is taken where an answer varies by coding.
+    codings: Vec<Codings>,
 }
 
 /// One item at one node.
@@ -80,7 +96,27 @@ struct Sample {
     seq: Seq,
     task: TaskId,
     url: CacheUrl,
+    named: Named,
     accepted_at: UnixMillis,
+}
+
+/// What a sample's URL is to the item.
+#[derive(Clone, Copy)]
+enum Named {
+    /// The item itself.
+    ByItself,
+    /// One below the directory that the item is.
+    ByDirectory,
+}
+
+/// What is at a position, for an auditor.
+enum Picked {
+    /// Something to look at.
+    Sample(Sample),
+    /// A directory below which no URL is known.
+    Unknown,
+    /// Nothing of which anything can be said.
+    Nothing,
 }
 
 /// The worker.
@@ -89,7 +125,7 @@ pub(crate) struct Auditor {
     every: Duration,
     /// From when an item was picked.
     waits: Vec<Duration>,
-    tolerance: Tolerance,
+    manner: Arc<Manner>,
     /// By when they are due; the number tells those of one moment apart.
     waiting: BTreeMap<(Tick, u64), Sample>,
     numbered: u64,
@@ -106,7 +142,10 @@ impl Auditor {
             parts,
             every: section.every.0,
             waits: section.waits(),
-            tolerance: Tolerance { rounding: section.rounding.0, clock_skew: section.clock_skew.0 },
+            manner: Arc::new(Manner {
+                tolerance: Tolerance { rounding: section.rounding.0, clock_skew: section.clock_skew.0 },
+                codings: section.codings(),
+            }),
             waiting: BTreeMap::new(),
             numbered: 0,
             passed,
@@ -143,7 +182,7 @@ impl Auditor {
     /// Begins the look that has been due for longest.
     fn begin(&mut self) {
         if let Some((_, sample)) = self.waiting.pop_first() {
-            self.looks.spawn(look(self.parts.clone(), sample, self.tolerance));
+            self.looks.spawn(look(self.parts.clone(), sample, Arc::clone(&self.manner)));
         }
     }
 
@@ -158,7 +197,14 @@ impl Auditor {
             }
             let Some(seq) = pick(after, upto, self.parts.clock.random()) else { continue };
             let Some(node) = self.node(area) else { continue };
-            let Some(sample) = self.parts.sample_at(node, seq).await? else { continue };
+            let sample = match self.parts.sample_at(&node, seq).await? {
+                Picked::Sample(sample) => sample,
+                Picked::Unknown => {
+                    self.parts.not_looked_at(&node, seq).await?;
+                    continue;
+                }
+                Picked::Nothing => continue,
+            };
             let now = self.parts.clock.tick();
             for wait in &self.waits {
                 self.numbered += 1;
@@ -193,21 +239,98 @@ impl Auditing {
             && self.outsides.of(node).is_some()
     }
 
-    /// The item at a position; `None` when nothing can be said of it there.
-    async fn sample_at(&self, node: Arc<Node>, seq: Seq) -> Result<Option<Sample>, StoreError> {
+    /// What there is to look at for the item at a position.
+    async fn sample_at(&self, node: &Arc<Node>, seq: Seq) -> Result<Picked, StoreError> {
         let before = Seq(seq.0.saturating_sub(1));
         // What was pruned in between is no longer promised to anybody.
         let read = self.log.read(node.area, before, 1).await.unwrap_or_default();
         let Some(Invalidation { task, target, mode: Mode::Delete, accepted_at, .. }) = read.into_iter().next() else {
-            return Ok(None);
+            return Ok(Picked::Nothing);
         };
-        let Target::Url(url) = target.as_ref() else { return Ok(None) };
+        let found = match target.as_ref() {
+            Target::Url(url) => Some((url.clone(), Named::ByItself)),
+            Target::Prefix(directory) => {
+                self.url_below(node.area, directory, seq).await.map(|url| (url, Named::ByDirectory))
+            }
+            Target::Everything => return Ok(Picked::Nothing),
+        };
         // A node that refused it has promised nothing: the task has failed.
         let receipts = self.store.receipts(node.area, seq, seq).await?;
         if receipts.iter().any(|receipt| refuses(receipt, seq)) {
-            return Ok(None);
+            return Ok(Picked::Nothing);
         }
-        Ok(Some(Sample { node, seq, task, url: url.clone(), accepted_at }))
+        Ok(found.map_or(Picked::Unknown, |(url, named)| {
+            Picked::Sample(Sample { node: Arc::clone(node), seq, task, url, named, accepted_at })
+        }))
+    }
+
+    /// One of the URLs below a directory that were purged not long before it, by chance.
+    async fn url_below(&self, area: Area, directory: &CachePrefix, seq: Seq) -> Option<CacheUrl> {
+        let after = Seq(seq.0.saturating_sub(LOOK_BACK + 1));
+        let before = usize::try_from(seq.distance_from(after)).unwrap_or_default().saturating_sub(1);
+        // What was pruned is no longer known.
+        let purged = self.log.read(area, after, before).await.unwrap_or_default();
+        let below = |purge: &Invalidation| match purge.target.as_ref() {
+            Target::Url(url) => (url.scheme() == directory.scheme() && directory.covers(url)).then(|| url.clone()),
+            Target::Prefix(_) | Target::Everything => None,
+        };
+        let urls: Vec<CacheUrl> = purged.iter().filter_map(below).collect();
+        let choice = self.clock.random().checked_rem(urls.len() as u64)?;
+        urls.get(usize::try_from(choice).ok()?).cloned()
+    }
+
+    /// Keeps that nothing was looked at. It counts as no look.
+    async fn not_looked_at(&self, node: &Node, seq: Seq) -> Result<(), StoreError> {
+        let why = Reason::new("not looked at: no URL below this directory was purged lately, so none is known");
+        let (at, verdict) = (self.clock.wall(), Verdict::Untold);
+        self.store.keep_audit(Audit { node: node.id.clone(), area: node.area, seq, at, verdict, why }).await
+    }
+
+    /// The gravest of what a URL's copies tell: that of a client which takes no coding, and where that one varies, those
+    /// of others.
+    async fn see(&self, outside: &dyn Outside, sample: &Sample, manner: &Manner) -> (Verdict, String) {
+        let (mut gravest, varies) = self.see_one(outside, sample, manner, Accepts::Unsaid).await;
+        let codings = match varies {
+            Varies::No => &[],
+            Varies::ByCoding => manner.codings.as_slice(),
+        };
+        for codings in codings {
+            let ((verdict, why), _) = self.see_one(outside, sample, manner, Accepts::These(codings)).await;
+            if verdict.gravity() > gravest.0.gravity() {
+                gravest = (verdict, format!("for {}: {why}", codings.as_str()));
+            }
+        }
+        match sample.named {
+            Named::ByItself => gravest,
+            Named::ByDirectory => {
+                let path: String = sample.url.encoded_path().chars().take(PATH_SHOWN).collect();
+                (gravest.0, format!("at {path}: {}", gravest.1))
+            }
+        }
+    }
+
+    /// What one copy tells: its age, or else its version beside the one that the origin serves by now.
+    async fn see_one(
+        &self,
+        outside: &dyn Outside,
+        sample: &Sample,
+        manner: &Manner,
+        accepts: Accepts<'_>,
+    ) -> ((Verdict, String), Varies) {
+        let seen = match outside.look(&sample.url, accepts).await {
+            Ok(seen) => seen,
+            Err(why) => return ((Verdict::Untold, why.as_str().to_owned()), Varies::No),
+        };
+        let word = judge(&seen, sample.accepted_at, Dated::of(sample.node.kind), manner.tolerance);
+        let origin = self.origins.get(sample.url.host()).filter(|_| word.0 != Verdict::Older);
+        if let Some(origin) = origin
+            // Asked after the node, so that what it says was so while the node fetched. One that is away tells nothing.
+            && let Ok(now) = origin.look(&sample.url, accepts).await
+            && let Some(why) = replaced(&seen, &now, sample.accepted_at, manner.tolerance)
+        {
+            return ((Verdict::Older, why), seen.varies);
+        }
+        (word, seen.varies)
     }
 }
 
@@ -217,14 +340,11 @@ fn refuses(receipt: &Receipt, seq: Seq) -> bool {
 }
 
 /// One look, from the request to the word about it.
-async fn look(parts: Auditing, sample: Sample, tolerance: Tolerance) {
-    let Sample { node, seq, accepted_at, .. } = &sample;
+async fn look(parts: Auditing, sample: Sample, manner: Arc<Manner>) {
+    let Sample { node, seq, .. } = &sample;
     // It may have been drained or taken out while the look waited.
     let Some(outside) = parts.outsides.of(&node.id).filter(|_| parts.counts(&node.id)) else { return };
-    let (verdict, why) = match outside.look(&sample.url).await {
-        Ok(seen) => judge(&seen, *accepted_at, Dated::of(node.kind), tolerance),
-        Err(why) => (Verdict::Untold, why.as_str().to_owned()),
-    };
+    let (verdict, why) = parts.see(&*outside, &sample, &manner).await;
     let (at, why) = (parts.clock.wall(), Reason::new(&why));
     let audit = Audit { node: node.id.clone(), area: node.area, seq: *seq, at, verdict, why };
     parts.events.audited(node, verdict);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -40,6 +40,7 @@ struct Page {
     status: u16,
     text: Option<String>,
     vary: Option<&'static str>,
+    modified: Option<SystemTime>,
     validated: bool,
     confirmed: u64,
     padding: usize,
@@ -62,6 +63,7 @@ impl Default for Page {
             status: 200,
             text: None,
             vary: None,
+            modified: None,
             validated: false,
             confirmed: 0,
             padding: 0,
@@ -118,6 +120,11 @@ impl Origin {
     /// Makes a page vary by a header field, whose value is then part of the body.
     pub fn set_vary(&self, path: &str, field: &'static str) {
         self.pages.with(path, |page| page.vary = Some(field));
+    }
+
+    /// Says of a page when it was modified. Like the version it is read when a request comes.
+    pub fn set_modified(&self, path: &str, at: SystemTime) {
+        self.pages.with(path, |page| page.modified = Some(at));
     }
 
     /// Gives a page an `ETag`, its text, and answers 304 to whoever has it already (RFC 9110, section 13.1.2).
@@ -199,13 +206,14 @@ async fn connection(stream: TcpStream, pages: Arc<Pages>) {
 async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let known = request.headers().get("if-none-match").and_then(|value| value.to_str().ok());
-    let (status, text, etag, vary, padding, mut gate) = pages.with(path, |page| {
+    let (status, text, etag, modified, vary, padding, mut gate) = pages.with(path, |page| {
         page.requests.send_modify(|requests| *requests += 1);
         let text = page.text.clone().unwrap_or_else(|| format!("v{}", page.version));
         let etag = page.validated.then(|| format!("\"{text}\""));
         let confirmed = etag.is_some() && etag.as_deref() == known;
         page.confirmed += u64::from(confirmed);
-        (if confirmed { 304 } else { page.status }, text, etag, page.vary, page.padding, page.gate.subscribe())
+        let status = if confirmed { 304 } else { page.status };
+        (status, text, etag, page.modified, page.vary, page.padding, page.gate.subscribe())
     });
     let now = *gate.borrow();
     match now {
@@ -218,6 +226,9 @@ async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Respons
     let mut response = Response::builder().status(status).header("cache-control", "public, max-age=600");
     if let Some(etag) = etag {
         response = response.header("etag", etag);
+    }
+    if let Some(modified) = modified {
+        response = response.header("last-modified", httpdate::fmt_http_date(modified));
     }
     if status == 304 {
         return Ok(response.body(Full::default()).expect("a text of a test is a valid field"));
