@@ -13,7 +13,7 @@ pub struct ChaosRun {
     #[arg(long, default_value = "0..300")]
     seeds: String,
     /// Schedules at the same time.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 3)]
     at_once: u8,
 }
 

@@ -28,6 +28,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::chaos::Clock;
+
 /// The keys of the test account.
 pub(crate) const SECRET_ID: &str = "AKIDtestaccount0000000000000000000001";
 /// See [`SECRET_ID`].
@@ -40,6 +42,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Setup {
     folder: std::sync::Arc<tempfile::TempDir>,
     text: String,
+    clock: Option<std::sync::Arc<Clock>>,
 }
 
 impl Setup {
@@ -57,7 +60,7 @@ impl Setup {
             "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\n\
              listen = \"{traffic}\"\ncontrol = \"{control}\"\n[[edge.route]]\nhost = \"*\"\nupstream = \"{upstream}\"\n"
         );
-        Self { folder, text }
+        Self { folder, text, clock: None }
     }
 
     /// No API: one built-in edge that serves only the domains that it is told, from origins of this machine too.
@@ -67,7 +70,7 @@ impl Setup {
             "[ops]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n[[edge]]\nname = \"edge\"\n\
              listen = \"{traffic}\"\ncontrol = \"{control}\"\nlocal_origins = \"allow\"\n"
         );
-        Self { folder, text }
+        Self { folder, text, clock: None }
     }
 
     /// The same as [`Self::new`] with these `[limits]`.
@@ -111,7 +114,7 @@ uin = 2
 name = "other.test"
 "#
         );
-        Self { folder, text }
+        Self { folder, text, clock: None }
     }
 
     /// Adds a line to `[api]`.
@@ -153,10 +156,24 @@ name = "other.test"
         ))
     }
 
+    /// The server's wall clock is this one.
+    pub(crate) fn clock(mut self, clock: &std::sync::Arc<Clock>) -> Self {
+        self.clock = Some(std::sync::Arc::clone(clock));
+        self
+    }
+
     /// Writes the file and starts the server.
     pub(crate) fn start(&self) -> Server {
-        let mut server = Server::start(&self.write());
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_catharsis")))
+    }
+
+    fn start_by(&self, mut command: Command) -> Server {
+        if let Some(clock) = &self.clock {
+            clock.lend(&mut command);
+        }
+        let mut server = Server::start_by(command, &self.write());
         server.folder = Some(std::sync::Arc::clone(&self.folder));
+        server.clock.clone_from(&self.clock);
         server
     }
 
@@ -166,9 +183,7 @@ name = "other.test"
         let mut command = Command::new("sh");
         // What is ignored stays ignored over exec.
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_catharsis")]);
-        let mut server = Server::start_by(command, &self.write());
-        server.folder = Some(std::sync::Arc::clone(&self.folder));
-        server
+        self.start_by(command)
     }
 
     /// Where the store is.
@@ -197,6 +212,7 @@ pub(crate) struct Server {
     lines: Receiver<String>,
     /// The store's folder lives as long as the server.
     folder: Option<std::sync::Arc<tempfile::TempDir>>,
+    clock: Option<std::sync::Arc<Clock>>,
 }
 
 impl Server {
@@ -225,8 +241,16 @@ impl Server {
             }
         });
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server =
-            Self { child, api: unknown, ops: unknown, tls: unknown, edge: (unknown, unknown), lines, folder: None };
+        let mut server = Self {
+            child,
+            api: unknown,
+            ops: unknown,
+            tls: unknown,
+            edge: (unknown, unknown),
+            lines,
+            folder: None,
+            clock: None,
+        };
         server.await_ready();
         server
     }
@@ -278,6 +302,14 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("our own child");
         self.child.wait().expect("our own child");
+        self.swept();
+    }
+
+    /// Once only: later another process may have its number.
+    fn swept(&mut self) {
+        if self.clock.take().is_some() {
+            Clock::swept(self.child.id());
+        }
     }
 
     /// Sends a signal (`TERM`, `HUP`, `STOP`, `CONT`) to this process.
@@ -318,6 +350,7 @@ impl Drop for Server {
         // Gone already after `kill` or `terminate`.
         let _killed = self.child.kill();
         let _ended = self.child.wait();
+        self.swept();
     }
 }
 
@@ -355,18 +388,26 @@ impl Connection {
 pub(crate) struct Client {
     api: SocketAddr,
     signer: Signer,
+    /// By how many seconds its clock is off.
+    turned: i64,
 }
 
 impl Client {
     pub(crate) fn new(api: SocketAddr) -> Self {
         let signer = signer(api, SignForm::Tc3Post);
-        Self { api, signer }
+        Self { api, signer, turned: 0 }
+    }
+
+    /// One whose clock is off by so many seconds.
+    pub(crate) fn turned(&self, seconds: i64) -> Self {
+        Self { turned: seconds, ..self.clone() }
     }
 
     /// A signed request.
     pub(crate) fn sign(&self, action: &str, parameters: &impl Serialize) -> Request<Full<Bytes>> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        let at = Moment { unix: i64::try_from(now.as_secs()).expect("before 292 billion"), nonce: 1 };
+        let unix = i64::try_from(now.as_secs()).expect("before 292 billion") + self.turned;
+        let at = Moment { unix, nonce: 1 };
         self.signer.sign(action, VERSION, parameters, at).expect("parameters of a test").map(Full::new)
     }
 

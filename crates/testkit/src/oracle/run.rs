@@ -97,6 +97,9 @@ pub trait Purges: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`NoAnswer`].
     async fn is_done(&self, task: &str) -> Result<bool, NoAnswer>;
+
+    /// Why a task is not done, for the report of a lost one.
+    async fn why_not(&self, task: &str) -> String;
 }
 
 /// There was no answer, or one that says nothing.
@@ -335,7 +338,8 @@ async fn send(run: &Arc<Run>, directory: u16, first: u8, random: &mut SmallRng) 
 /// Follows a task until it is done or lost, and looks at what clients get then.
 async fn see_done(run: Arc<Run>, Sent { task, pages, wish, claim }: Sent) {
     if !follow(&run, &task).await {
-        run.note(|report| report.lost.push(format!("LOST task {task}: {wish:?}")));
+        let why = run.api.why_not(&task).await;
+        run.note(|report| report.lost.push(format!("LOST task {task}: {wish:?}: {why}")));
         return;
     }
     let now = run.site.now();
@@ -427,9 +431,14 @@ async fn read_on(run: Arc<Run>, directory: u16, node: u64, reader: u64) {
         let variant = if random.random() { "a" } else { "b" };
         let id = PageId { directory, page };
         let reading = run.begin(id);
-        let told = client.read(id, manner, variant).await;
-        if let Some(newest) = run.judge(node, &reading, manner, told) {
-            known[usize::from(page)] = Some(newest);
+        // Who still waits for an answer at the end would wait for as long as a node may hold it back: nobody asks what it is.
+        tokio::select! {
+            told = client.read(id, manner, variant) => {
+                if let Some(newest) = run.judge(node, &reading, manner, told) {
+                    known[usize::from(page)] = Some(newest);
+                }
+            }
+            () = run.end.cancelled() => return,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Which faults a seed makes. Pure.
 //!
-//! What this is: three lanes of faults that run beside each other, one after the other in each lane: those of
-//! the server, of the caches, and of the connections between them. What is broken is whole again at the end of
-//! each fault, so at the end of all lanes everything is.
+//! What this is: lanes of faults that run beside each other, one after the other in each lane: those of the
+//! server, of the caches, of the connections between them, and of the clocks. What is broken is whole again at the
+//! end of each fault, so at the end of all lanes everything is.
 
 use std::time::Duration;
 
@@ -62,6 +62,17 @@ impl Who {
     }
 }
 
+/// Whose wall clock is turned: processes of ours, since other caches have fences of the relay's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clocked {
+    /// The server's, with its relay.
+    Server,
+    /// The edge's next to the origin.
+    Shield,
+    /// The edge's behind it.
+    Edge,
+}
+
 /// The longest that a third-party cache stands still. A fetch takes that much longer: their fences know of it.
 pub(super) const FROZEN_MAX: Duration = Duration::from_millis(800);
 
@@ -90,9 +101,12 @@ pub(super) enum Fault {
     Slow(Who, Duration),
     /// What the relay sent to a node some time ago is sent once more, on a connection of its own.
     Repeated(Who),
+    /// A wall clock is off by so many seconds, and right again.
+    ClockTurned(Clocked, i64, Duration),
 }
 
-/// Faults one after the other, each with a pause before it.
+/// Faults one after the other, each with its time since the start. Where what came before takes longer than planned, as
+/// starting a process does on a busy machine, it follows at once: so a schedule has all its faults and is not much longer.
 pub(super) type Lane = Vec<(Duration, Fault)>;
 
 fn millis(random: &mut SmallRng, range: std::ops::Range<u64>) -> Duration {
@@ -132,6 +146,15 @@ impl Fault {
         }
     }
 
+    /// By minutes and by hours, both ways; the most leaves the day.
+    fn of_clocks(_: Cast, random: &mut SmallRng) -> Self {
+        let clock = [Clocked::Server, Clocked::Server, Clocked::Shield, Clocked::Edge][random.random_range(0..4)];
+        let seconds =
+            if random.random() { random.random_range(60..3_600) } else { random.random_range(3_600..30 * 3_600) };
+        let seconds = if random.random() { seconds } else { -seconds };
+        Self::ClockTurned(clock, seconds, millis(random, 100..2_000))
+    }
+
     /// How long it lasts.
     pub(super) const fn lasts(self) -> Duration {
         match self {
@@ -142,7 +165,8 @@ impl Fault {
             | Self::NodeCrash(_, lasts)
             | Self::NodeFrozen(_, lasts)
             | Self::Cut(_, lasts)
-            | Self::Stalled(_, lasts) => lasts,
+            | Self::Stalled(_, lasts)
+            | Self::ClockTurned(_, _, lasts) => lasts,
             // Lasting longer than what it delays, or it would be no more than one late message.
             Self::Slow(_, late) => late.saturating_mul(3),
             Self::ServerRestart | Self::Repeated(_) => Duration::ZERO,
@@ -151,14 +175,14 @@ impl Fault {
 }
 
 /// The lanes of a seed, about this long.
-pub(super) fn draw(seed: u64, length: Duration) -> [Lane; 3] {
+pub(super) fn draw(seed: u64, length: Duration) -> [Lane; 4] {
     let mut random = SmallRng::seed_from_u64(seed);
-    [Fault::of_server, Fault::of_node, Fault::of_network].map(|fault| {
+    [Fault::of_server, Fault::of_node, Fault::of_network, Fault::of_clocks].map(|fault| {
         let (mut lane, mut total) = (Lane::new(), Duration::ZERO);
         while total < length {
             let (pause, fault) = (millis(&mut random, 50..1_200), fault(Cast::of(seed), &mut random));
+            lane.push((total + pause, fault));
             total += pause + fault.lasts();
-            lane.push((pause, fault));
         }
         lane
     })
@@ -170,7 +194,7 @@ fn chaos_schedule_is_the_same_for_the_same_seed_and_holds_every_fault() {
     assert_eq!(draw(3, length), draw(3, length));
     let all: Vec<Fault> = (0..300).flat_map(|seed| draw(seed, length)).flatten().map(|(_, fault)| fault).collect();
     let kinds: std::collections::HashSet<_> = all.iter().map(std::mem::discriminant).collect();
-    assert_eq!(kinds.len(), 11);
+    assert_eq!(kinds.len(), 12);
     let too_long =
         |fault: &Fault| matches!(fault, Fault::NodeFrozen(Who::Varnish | Who::Nginx, it) if *it > FROZEN_MAX);
     assert!(!all.iter().any(too_long), "a third-party cache stands still no longer than its fence allows");

@@ -5,64 +5,32 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::oracle::readers::Seen;
-use catharsis_testkit::oracle::run::{NoAnswer, Purges, Wish};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::schedule::{Cast, Fault, Lane, Who};
+use super::clock::Clock;
+use super::followed::Followed;
+use super::schedule::{Cast, Clocked, Fault, Lane, Who};
 use super::wire::{Line, Wire};
-use crate::oracle::Publisher;
-use crate::support::{Client, Server, Setup, free_address};
+use crate::support::{Server, Setup, free_address};
 
-/// How long a publisher waits for an answer.
-const ANSWER_MAX: Duration = Duration::from_secs(4);
 /// How long another program waits for the store's lock before it has it.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Tries again soon, so that a schedule is short.
 const IMPATIENT: &str = "[relay]\nretry_first = \"50ms\"\nretry_max = \"300ms\"\nconnect_timeout = \"500ms\"\n\
     answer_timeout = \"1s\"\nbatch_timeout = \"5s\"\n";
-
-/// The API wherever the server listens now.
-#[derive(Debug)]
-pub(super) struct Followed(Mutex<Client>);
-
-impl Followed {
-    pub(super) const fn new(client: Client) -> Self {
-        Self(Mutex::new(client))
-    }
-
-    fn now(&self) -> Publisher {
-        Publisher(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-
-    fn follow(&self, server: &Server) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = server.client();
-    }
-}
-
-#[async_trait]
-impl Purges for Followed {
-    async fn purge(&self, wish: &Wish) -> Result<String, NoAnswer> {
-        let answer = timeout(ANSWER_MAX, self.now().purge(wish)).await;
-        answer.unwrap_or_else(|_| Err(NoAnswer("no answer in time".to_owned())))
-    }
-
-    async fn is_done(&self, task: &str) -> Result<bool, NoAnswer> {
-        let answer = timeout(ANSWER_MAX, self.now().is_done(task)).await;
-        answer.unwrap_or_else(|_| Err(NoAnswer("no answer in time".to_owned())))
-    }
-}
+/// So short that leases end during faults, and a server that was started again does not wait long for those of the one before.
+const LEASE: &str = "lease = \"2s\"\n";
 
 /// One node, and the relay's connection to it.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) who: Who,
-    pub(super) wire: std::sync::Arc<Wire>,
+    pub(super) wire: Arc<Wire>,
     traffic: SocketAddr,
     process: Process,
 }
@@ -108,9 +76,9 @@ async fn started(setup: Setup, start: fn(&Setup) -> Server) -> Server {
     tokio::task::spawn_blocking(move || start(&setup)).await.expect("it starts")
 }
 
-async fn edge(who: Who, upstream: SocketAddr) -> Node {
+async fn edge(who: Who, upstream: SocketAddr, clock: &Arc<Clock>) -> Node {
     let (traffic, control) = (free_address(), free_address());
-    let setup = Setup::edge_only(traffic, control, upstream);
+    let setup = Setup::edge_only(traffic, control, upstream).clock(clock);
     let server = started(setup.clone(), Setup::start).await;
     Node { who, wire: Wire::to(control).await.into(), traffic, process: Process::Edge(Some(server), setup) }
 }
@@ -119,20 +87,36 @@ async fn cache(who: Who, cache: RealCache) -> Node {
     Node { who, wire: Wire::to(cache.purge).await.into(), traffic: cache.traffic, process: Process::Cache(cache) }
 }
 
+/// Clocks that can be turned.
+#[derive(Clone, Debug)]
+pub(super) struct Clocks {
+    pub(super) server: Arc<Clock>,
+    shield: Arc<Clock>,
+    edge: Arc<Clock>,
+}
+
+impl Clocks {
+    /// All of them right.
+    pub(super) fn right() -> Self {
+        let [server, shield, edge] = [(); 3].map(|()| Arc::new(Clock::right()));
+        Self { server, shield, edge }
+    }
+}
+
 /// Starts the nodes, and says how the server is to be started.
-pub(super) async fn nodes(cast: Cast, origin: SocketAddr, fence: &str) -> (Vec<Node>, Setup) {
-    let shield = edge(Who::Shield, origin).await;
-    let behind = edge(Who::Edge, shield.traffic).await;
+pub(super) async fn nodes(cast: Cast, origin: SocketAddr, fence: &str, clocks: &Clocks) -> (Vec<Node>, Setup) {
+    let shield = edge(Who::Shield, origin, &clocks.shield).await;
+    let behind = edge(Who::Edge, shield.traffic, &clocks.edge).await;
     let mut nodes = vec![shield, behind];
     if cast == Cast::Everybody {
         nodes.push(cache(Who::Varnish, RealCache::varnish(origin, Relay::Allowed).await).await);
         nodes.push(cache(Who::Nginx, RealCache::nginx(origin, Relay::Allowed).await).await);
     }
-    let mut setup = Setup::new().section(IMPATIENT);
+    let mut setup = Setup::new().section(IMPATIENT).clock(&clocks.server);
     for Node { who, wire, .. } in &nodes {
         let (kind, lines) = match who {
-            Who::Shield => ("edge", "tier = \"shield\"\n".to_owned()),
-            Who::Edge => ("edge", "shield = \"shield\"\n".to_owned()),
+            Who::Shield => ("edge", format!("tier = \"shield\"\n{LEASE}")),
+            Who::Edge => ("edge", format!("shield = \"shield\"\n{LEASE}")),
             Who::Varnish => ("varnish", format!("{fence}\n")),
             // Empty when it joins; what survives a crash is known to its cursor.
             Who::Nginx => ("nginx", format!("{fence}\njoin = \"empty\"\n")),
@@ -149,8 +133,9 @@ pub(super) async fn server(setup: &Setup) -> Server {
 
 /// Breaks the server and its store; returns it whole.
 pub(super) async fn break_server(lane: Lane, mut server: Server, setup: Setup, api: &Followed) -> Server {
-    for (pause, fault) in lane {
-        sleep(pause).await;
+    let began = Instant::now();
+    for (at, fault) in lane {
+        sleep_until(began + at).await;
         match fault {
             Fault::ServerCrash(lasts) => {
                 server.kill();
@@ -180,7 +165,8 @@ pub(super) async fn break_server(lane: Lane, mut server: Server, setup: Setup, a
             | Fault::Cut(..)
             | Fault::Stalled(..)
             | Fault::Slow(..)
-            | Fault::Repeated(_) => unreachable!("not a fault of the server: {fault:?}"),
+            | Fault::Repeated(_)
+            | Fault::ClockTurned(..) => unreachable!("not a fault of the server: {fault:?}"),
         }
     }
     server
@@ -210,8 +196,9 @@ fn limit_files(server: &Server, bytes: &str) {
 
 /// Breaks nodes; returns them whole.
 pub(super) async fn break_nodes(lane: Lane, nodes: &mut [Node]) {
-    for (pause, fault) in lane {
-        sleep(pause).await;
+    let began = Instant::now();
+    for (at, fault) in lane {
+        sleep_until(began + at).await;
         match fault {
             Fault::NodeCrash(who, lasts) => {
                 let node = nodes.iter_mut().find(|node| node.who == who).expect("it is of the cast");
@@ -234,15 +221,17 @@ pub(super) async fn break_nodes(lane: Lane, nodes: &mut [Node]) {
             | Fault::Cut(..)
             | Fault::Stalled(..)
             | Fault::Slow(..)
-            | Fault::Repeated(_) => unreachable!("not a fault of a node: {fault:?}"),
+            | Fault::Repeated(_)
+            | Fault::ClockTurned(..) => unreachable!("not a fault of a node: {fault:?}"),
         }
     }
 }
 
 /// Breaks connections between the relay and nodes, and mends them.
-pub(super) async fn break_wires(lane: Lane, wires: &[(Who, std::sync::Arc<Wire>)]) {
-    for (pause, fault) in lane {
-        sleep(pause).await;
+pub(super) async fn break_wires(lane: Lane, wires: &[(Who, Arc<Wire>)]) {
+    let began = Instant::now();
+    for (at, fault) in lane {
+        sleep_until(began + at).await;
         let wire = |who| wires.iter().find(|(it, _)| *it == who).map(|(_, wire)| wire).expect("it is of the cast");
         let (who, line) = match fault {
             Fault::Cut(who, _) => (who, Line::Cut),
@@ -258,10 +247,30 @@ pub(super) async fn break_wires(lane: Lane, wires: &[(Who, std::sync::Arc<Wire>)
             | Fault::StoreLocked(_)
             | Fault::DiskFull(_)
             | Fault::NodeCrash(..)
-            | Fault::NodeFrozen(..) => unreachable!("not a fault of a connection: {fault:?}"),
+            | Fault::NodeFrozen(..)
+            | Fault::ClockTurned(..) => unreachable!("not a fault of a connection: {fault:?}"),
         };
         wire(who).set(line);
         sleep(fault.lasts()).await;
         wire(who).set(Line::Whole);
+    }
+}
+
+/// Turns clocks, and turns them back.
+pub(super) async fn turn_clocks(lane: Lane, clocks: &Clocks) {
+    let began = Instant::now();
+    for (at, fault) in lane {
+        sleep_until(began + at).await;
+        let Fault::ClockTurned(whose, seconds, lasts) = fault else {
+            unreachable!("not a fault of a clock: {fault:?}");
+        };
+        let clock = match whose {
+            Clocked::Server => &clocks.server,
+            Clocked::Shield => &clocks.shield,
+            Clocked::Edge => &clocks.edge,
+        };
+        clock.turn(seconds);
+        sleep(lasts).await;
+        clock.turn(0);
     }
 }

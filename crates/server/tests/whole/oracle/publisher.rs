@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use catharsis_tcapi::cdn::{
-    DescribePurgeTasksRequest, DescribePurgeTasksResponse, FlushType, PurgePathCacheRequest, PurgePathCacheResponse,
-    PurgeUrlsCacheResponse, TaskFilter, TaskStatus,
+    DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, DescribePurgeTasksRequest, DescribePurgeTasksResponse,
+    FlushType, PurgePathCacheRequest, PurgePathCacheResponse, PurgeUrlsCacheResponse, TaskFilter, TaskStatus,
 };
 use catharsis_testkit::oracle::run::{NoAnswer, Purges, Wish};
 
@@ -12,6 +12,20 @@ use crate::support::{Answer, Client, purge_urls};
 /// Purges as the test account.
 #[derive(Clone, Debug)]
 pub(crate) struct Publisher(pub(crate) Client);
+
+impl Publisher {
+    /// What each item of a task is shown as.
+    pub(crate) async fn statuses(&self, task: &str) -> Result<Vec<TaskStatus>, NoAnswer> {
+        let request = DescribePurgeTasksRequest::of(TaskFilter::Task(task.into(), None));
+        let answer = self.0.call::<DescribePurgeTasksResponse>("DescribePurgeTasks", &request).await;
+        answered(answer).map(|page| page.purge_logs.iter().map(|row| row.status).collect())
+    }
+
+    /// A task without items is none that is known.
+    pub(crate) fn all_done(statuses: &[TaskStatus]) -> bool {
+        !statuses.is_empty() && statuses.iter().all(|status| *status == TaskStatus::Done)
+    }
+}
 
 /// A refusal is no answer either: the faults of a test cause it, and nothing was accepted then.
 fn answered<T>(answer: Answer<T>) -> Result<T, NoAnswer> {
@@ -41,9 +55,12 @@ impl Purges for Publisher {
     }
 
     async fn is_done(&self, task: &str) -> Result<bool, NoAnswer> {
-        let request = DescribePurgeTasksRequest::of(TaskFilter::Task(task.into(), None));
-        let answer = self.0.call::<DescribePurgeTasksResponse>("DescribePurgeTasks", &request).await;
-        let page = answered(answer)?;
-        Ok(!page.purge_logs.is_empty() && page.purge_logs.iter().all(|row| row.status == TaskStatus::Done))
+        self.statuses(task).await.map(|statuses| Self::all_done(&statuses))
+    }
+
+    async fn why_not(&self, task: &str) -> String {
+        let request = DescribePurgeReceiptsRequest::of(task);
+        let answer = self.0.call::<DescribePurgeReceiptsResponse>("DescribePurgeReceipts", &request).await;
+        format!("{answer:?}")
     }
 }
