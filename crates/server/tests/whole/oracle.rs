@@ -9,13 +9,13 @@ mod set_up;
 
 use std::time::Duration;
 
-use catharsis_testkit::oracle::Pages;
 use catharsis_testkit::oracle::origin::Manners;
 use catharsis_testkit::oracle::run::{Oracle, Report, Settings};
+use catharsis_testkit::oracle::{Cache, Pages, SetUp};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use publisher::Publisher;
-use set_up::{Fences, SetUp};
+use set_up::Fences;
 
 /// The host whose pages are purged.
 pub(crate) const HOST: &str = "www.a.test";
@@ -49,18 +49,18 @@ async fn run(set_up: SetUp, fences: Fences) -> Report {
         seed,
         purges,
         pages: Pages { directories, each: 4 },
-        manners: Manners { slowest: SLOWEST, at_once: 20, failing: 5 },
+        manners: Manners { slowest: SLOWEST, at_once: 20, failing: 5, fresh_max: set_up::fresh_max(set_up) },
         host: HOST.to_owned(),
         open_max: 1,
-        directories: set_up.directories(),
-        done_not_before: set_up.done_not_before(fences),
+        directories: set_up::directories(set_up),
+        done_not_before: set_up::done_not_before(set_up, fences),
         patience: PATIENCE,
     };
-    println!("{set_up:?} {fences:?}: seed {seed}");
+    println!("{} {fences:?}: seed {seed}", set_up.name());
     let oracle = Oracle::start(settings).await;
-    let stage = set_up.start(oracle.origin(), fences).await;
+    let stage = set_up::start(set_up, oracle.origin(), fences).await;
     let report = oracle.run(stage.seen(), stage.publisher(), CancellationToken::new()).await;
-    println!("{set_up:?} {fences:?}: {report}");
+    println!("{} {fences:?}: {report}", set_up.name());
     report
 }
 
@@ -91,12 +91,12 @@ async fn whole_oracle_sees_nothing_old_at_an_edge_behind_a_shield() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_sees_nothing_old_at_varnish_with_a_bounded_fence() {
-    serves_nothing_old(SetUp::VarnishBounded).await;
+    serves_nothing_old(SetUp::Bounded(Cache::Varnish)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_sees_nothing_old_at_nginx_with_a_bounded_fence() {
-    serves_nothing_old(SetUp::NginxBounded).await;
+    serves_nothing_old(SetUp::Bounded(Cache::Nginx)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,30 +111,60 @@ async fn whole_oracle_catches_a_shield_that_is_told_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_catches_varnish_without_a_fence() {
-    is_caught_without_its_fence(SetUp::VarnishBounded).await;
+    is_caught_without_its_fence(SetUp::Bounded(Cache::Varnish)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_catches_nginx_without_a_fence() {
-    is_caught_without_its_fence(SetUp::NginxBounded).await;
+    is_caught_without_its_fence(SetUp::Bounded(Cache::Nginx)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_sees_nothing_old_at_varnish_with_a_hop() {
-    serves_nothing_old(SetUp::VarnishHop).await;
+    serves_nothing_old(SetUp::Hop(Cache::Varnish)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_sees_nothing_old_at_nginx_with_a_hop() {
-    serves_nothing_old(SetUp::NginxHop).await;
+    serves_nothing_old(SetUp::Hop(Cache::Nginx)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_catches_varnish_behind_a_hop_without_its_fence() {
-    is_caught_without_its_fence(SetUp::VarnishHop).await;
+    is_caught_without_its_fence(SetUp::Hop(Cache::Varnish)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_oracle_catches_nginx_behind_a_hop_without_its_fence() {
-    is_caught_without_its_fence(SetUp::NginxHop).await;
+    is_caught_without_its_fence(SetUp::Hop(Cache::Nginx)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_sees_nothing_old_at_squid_with_a_bounded_fence() {
+    serves_nothing_old(SetUp::Bounded(Cache::Squid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_catches_squid_without_a_fence() {
+    is_caught_without_its_fence(SetUp::Bounded(Cache::Squid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_sees_nothing_old_at_squid_with_a_hop() {
+    serves_nothing_old(SetUp::Hop(Cache::Squid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_catches_squid_behind_a_hop_without_its_fence() {
+    is_caught_without_its_fence(SetUp::Hop(Cache::Squid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_sees_nothing_old_at_trafficserver_with_a_hop() {
+    serves_nothing_old(SetUp::Hop(Cache::TrafficServer)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_oracle_catches_trafficserver_behind_a_hop_without_its_fence() {
+    is_caught_without_its_fence(SetUp::Hop(Cache::TrafficServer)).await;
 }

@@ -15,5 +15,7 @@ mod page;
 pub mod readers;
 mod response;
 pub mod run;
+mod set_up;
 
 pub use page::{PageId, Pages};
+pub use set_up::{Cache, SetUp};

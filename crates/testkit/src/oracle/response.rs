@@ -17,6 +17,8 @@ pub struct Manners {
     pub at_once: u8,
     /// Of 100 responses, so many fail: a status of 5xx, a body that is cut off, or silence.
     pub failing: u8,
+    /// The longest `max-age`, seconds; the shortest is 1.
+    pub fresh_max: u8,
 }
 
 /// How one response goes.
@@ -79,7 +81,8 @@ impl Response {
                 _ => Ending::Failure(503),
             }
         };
-        let lifetimes = [random.random_range(1..4), random.random_range(0..6), random.random_range(0..6)];
+        let lifetimes =
+            [random.random_range(1..=manners.fresh_max), random.random_range(0..6), random.random_range(0..6)];
         Self { head_after, body_over: total.saturating_sub(head_after), framing, ending, lifetimes }
     }
 
@@ -93,7 +96,7 @@ impl Response {
 mod tests {
     use super::*;
 
-    const MANNERS: Manners = Manners { slowest: Duration::from_secs(3), at_once: 20, failing: 10 };
+    const MANNERS: Manners = Manners { slowest: Duration::from_secs(3), at_once: 20, failing: 10, fresh_max: 3 };
 
     fn drawn(seed: u64) -> Vec<Response> {
         (0..2_000).map(|number| Response::draw(MANNERS, &mut chance(seed, 1, number))).collect()

@@ -1,4 +1,4 @@
-//! The table of set-ups: which caches stand between the oracle's origin and its clients.
+//! How each set-up of the oracle is started, with its fence and without.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::oracle::readers::Seen;
 use catharsis_testkit::oracle::run::{Directories, Purges};
+use catharsis_testkit::oracle::{Cache, SetUp};
 
 use super::Publisher;
 use super::deaf::Deaf;
@@ -14,23 +15,6 @@ use crate::support::{Server, Setup, free_address};
 
 /// Above the slowest fetch (3 s), its lateness (0.3 s), and what a busy machine needs to take its end in.
 pub(super) const FETCH_MAX: Duration = Duration::from_millis(4_500);
-
-/// Which caches there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SetUp {
-    /// One built-in edge in a process of its own.
-    Edge,
-    /// Two of them: one fetches through the other.
-    EdgeBehindShield,
-    /// Varnish by the sample configuration.
-    VarnishBounded,
-    /// nginx by the sample configuration.
-    NginxBounded,
-    /// Varnish that fetches through a built-in edge as its origin hop.
-    VarnishHop,
-    /// nginx that fetches through one.
-    NginxHop,
-}
 
 /// Whether fences are what the set-up says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,71 +89,87 @@ fn edge(upstream: SocketAddr, line: &str) -> (Server, SocketAddr, SocketAddr) {
     (Setup::edge_only(traffic, control, upstream).edge_line(line).start(), traffic, control)
 }
 
-impl SetUp {
-    /// nginx with the purge module cannot forget directories.
-    pub(super) const fn directories(self) -> Directories {
-        match self {
-            Self::Edge | Self::EdgeBehindShield | Self::VarnishBounded | Self::VarnishHop => Directories::Purged,
-            Self::NginxBounded | Self::NginxHop => Directories::Spared,
+/// Without an agent only Varnish can forget directories.
+pub(super) const fn directories(set_up: SetUp) -> Directories {
+    match set_up {
+        SetUp::Edge | SetUp::EdgeBehindShield | SetUp::Bounded(Cache::Varnish) | SetUp::Hop(Cache::Varnish) => {
+            Directories::Purged
         }
+        SetUp::Bounded(Cache::Nginx | Cache::Squid | Cache::TrafficServer)
+        | SetUp::Hop(Cache::Nginx | Cache::Squid | Cache::TrafficServer) => Directories::Spared,
     }
+}
 
-    /// A bounded fence is not done before its last pass.
-    pub(super) const fn done_not_before(self, fences: Fences) -> Duration {
-        match (self, fences) {
-            (Self::VarnishBounded | Self::NginxBounded, Fences::On) => FETCH_MAX,
-            (Self::Edge | Self::EdgeBehindShield | Self::VarnishHop | Self::NginxHop, _) | (_, Fences::Off) => {
-                Duration::ZERO
-            }
-        }
+/// The longest lifetime of a page, seconds. By the sample configuration Traffic Server counts a copy's age from when its fetch began: one that
+/// took three seconds has to be fresh for longer to be served at all.
+pub(super) const fn fresh_max(set_up: SetUp) -> u8 {
+    match set_up {
+        SetUp::Bounded(Cache::TrafficServer) | SetUp::Hop(Cache::TrafficServer) => 10,
+        SetUp::Edge
+        | SetUp::EdgeBehindShield
+        | SetUp::Bounded(Cache::Varnish | Cache::Nginx | Cache::Squid)
+        | SetUp::Hop(Cache::Varnish | Cache::Nginx | Cache::Squid) => 3,
     }
+}
 
-    /// Starts the caches and a server that drives them.
-    pub(super) async fn start(self, origin: SocketAddr, fences: Fences) -> Stage {
-        match self {
-            Self::Edge => edges(&["edge"], origin, fences).await,
-            Self::EdgeBehindShield => edges(&["shield", "edge"], origin, fences).await,
-            Self::VarnishBounded => {
-                let cache = RealCache::varnish(origin, Relay::Allowed).await;
-                third_party("varnish", cache, &fences.lines())
-            }
-            Self::NginxBounded => {
-                let cache = RealCache::nginx(origin, Relay::Allowed).await;
-                third_party("nginx", cache, &format!("{}join = \"empty\"\n", fences.lines()))
-            }
-            Self::VarnishHop => {
-                let (hop, traffic, control) = edge(origin, fences.hop_key());
-                let cache = RealCache::varnish(traffic, Relay::Allowed).await;
-                behind_a_hop((hop, traffic, control), "varnish", cache, fences.hop_line())
-            }
-            Self::NginxHop => {
-                let (hop, traffic, control) = edge(origin, fences.hop_key());
-                let cache = RealCache::nginx(traffic, Relay::Allowed).await;
-                let lines = format!("{}join = \"empty\"\n", fences.hop_line());
-                behind_a_hop((hop, traffic, control), "nginx", cache, &lines)
-            }
+/// A bounded fence is not done before its last pass.
+pub(super) const fn done_not_before(set_up: SetUp, fences: Fences) -> Duration {
+    match (set_up, fences) {
+        (SetUp::Bounded(_), Fences::On) => FETCH_MAX,
+        (SetUp::Edge | SetUp::EdgeBehindShield | SetUp::Hop(_), _) | (_, Fences::Off) => Duration::ZERO,
+    }
+}
+
+/// Starts the caches and a server that drives them.
+pub(super) async fn start(set_up: SetUp, origin: SocketAddr, fences: Fences) -> Stage {
+    match set_up {
+        SetUp::Edge => edges(&["edge"], origin, fences).await,
+        SetUp::EdgeBehindShield => edges(&["shield", "edge"], origin, fences).await,
+        SetUp::Bounded(kind) => third_party(kind, cache(kind, origin).await, &fences.lines()),
+        SetUp::Hop(kind) => {
+            let (hop, traffic, control) = edge(origin, fences.hop_key());
+            behind_a_hop((hop, traffic, control), kind, cache(kind, traffic).await, fences.hop_line())
         }
     }
 }
 
-fn third_party(kind: &str, cache: RealCache, lines: &str) -> Stage {
-    let server = Setup::new().node(kind, "mainland", kind, cache.purge, lines).start();
-    let seen = vec![seen(kind, cache.traffic)];
+async fn cache(kind: Cache, origin: SocketAddr) -> RealCache {
+    match kind {
+        Cache::Varnish => RealCache::varnish(origin, Relay::Allowed).await,
+        Cache::Nginx => RealCache::nginx(origin, Relay::Allowed).await,
+        Cache::Squid => RealCache::squid(origin, Relay::Allowed).await,
+        Cache::TrafficServer => RealCache::trafficserver(origin, Relay::Allowed).await,
+    }
+}
+
+/// What cannot be told to forget everything is vouched to be empty, as it is here.
+const fn join_line(kind: Cache) -> &'static str {
+    match kind {
+        Cache::Varnish => "",
+        Cache::Nginx | Cache::Squid | Cache::TrafficServer => "join = \"empty\"\n",
+    }
+}
+
+fn third_party(kind: Cache, cache: RealCache, fence: &str) -> Stage {
+    let lines = format!("{fence}{}", join_line(kind));
+    let server = Setup::new().node(kind.name(), "mainland", kind.name(), cache.purge, &lines).start();
+    let seen = vec![seen(kind.name(), cache.traffic)];
     Stage { seen, server, _edges: Vec::new(), _caches: vec![cache], _deaf: None }
 }
 
 /// A cache behind an edge through which all its fetches go.
 fn behind_a_hop(
     (hop, hop_traffic, control): (Server, SocketAddr, SocketAddr),
-    kind: &str,
+    kind: Cache,
     cache: RealCache,
-    lines: &str,
+    fence: &str,
 ) -> Stage {
+    let lines = format!("shield = \"hop\"\n{fence}{}", join_line(kind));
     let server = Setup::new()
         .node("hop", "mainland", "edge", control, "tier = \"shield\"\n")
-        .node(kind, "mainland", kind, cache.purge, &format!("shield = \"hop\"\n{lines}"))
+        .node(kind.name(), "mainland", kind.name(), cache.purge, &lines)
         .start();
-    let seen = vec![seen("hop", hop_traffic), seen(kind, cache.traffic)];
+    let seen = vec![seen("hop", hop_traffic), seen(kind.name(), cache.traffic)];
     Stage { seen, server, _edges: vec![hop], _caches: vec![cache], _deaf: None }
 }
 
