@@ -14,7 +14,7 @@ use catharsis_core::account::Limits;
 use catharsis_core::area::{Area, AreaSet, PerArea};
 use catharsis_core::domain::{DomainName, DomainStatus};
 use catharsis_core::keys::KeyRules;
-use catharsis_core::limits::{LEASE, LEASE_MAX, LEASE_MIN, PUSH_LANES_MAX, URLS_PER_CALL_MAX};
+use catharsis_core::limits::{PUSH_LANES_MAX, URLS_PER_CALL_MAX};
 use catharsis_core::quota::{PerKind, QuotaKind};
 use catharsis_core::target::HostName;
 use catharsis_core::task::AccountId;
@@ -24,7 +24,8 @@ use catharsis_registry::Defaults;
 use catharsis_registry::change::{Seed, SeedAccount, SeedDomain, SeedKey};
 
 use super::agents::CheckedAgent;
-use super::nodes::{LeaseName, NodeAreaName};
+use super::leases::node_lease;
+use super::nodes::NodeAreaName;
 use super::varnish::{CheckedManagement, management};
 use super::{
     AccountSection, AreaName, CheckedAdmin, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection,
@@ -331,19 +332,6 @@ fn node_token(section: &NodeSection) -> Result<Option<Secret>, String> {
         );
     }
     Ok(token)
-}
-
-fn node_lease(section: &NodeSection) -> Result<Option<Duration>, String> {
-    match (&section.lease, section.kind) {
-        (None, KindName::Edge) => Ok(Some(LEASE)),
-        (None, _) => Ok(None),
-        (Some(LeaseName::None), KindName::Edge) => Ok(None),
-        (Some(LeaseName::Length(length)), KindName::Edge) if (LEASE_MIN..=LEASE_MAX).contains(&length.0) => {
-            Ok(Some(length.0))
-        }
-        (Some(LeaseName::Length(_)), KindName::Edge) => Err("`lease` is from 1s to 10m, or \"none\"".to_owned()),
-        (Some(_), _) => Err("only the built-in edge (`kind = \"edge\"`) takes leases".to_owned()),
-    }
 }
 
 fn node(section: &NodeSection) -> Result<Node, String> {

@@ -12,6 +12,7 @@ mod agents;
 mod api;
 mod audit;
 mod checked;
+mod leases;
 mod nodes;
 mod probe;
 mod push;
@@ -31,9 +32,9 @@ pub use agents::{AgentSection, CheckedAgent, CheckedTrafficServer, NginxSection,
 pub use api::ApiSection;
 pub use audit::{AuditMode, AuditSection};
 pub use checked::{Checked, CheckedNode};
+pub use leases::{EdgeLeaseName, LeaseName};
 pub use nodes::{
-    EdgeLeaseName, EdgeSection, FenceSection, JoinName, KindName, LeaseName, NodeAreaName, NodeSection, RotationName,
-    RouteSection, TierName,
+    EdgeSection, FenceSection, JoinName, KindName, NodeAreaName, NodeSection, RotationName, RouteSection, TierName,
 };
 pub use probe::ProbeSection;
 pub use push::PushSection;

@@ -6,10 +6,8 @@ use std::path::PathBuf;
 use catharsis_edge::protocol::LocalOrigins;
 use serde::{Deserialize, Serialize};
 
+use super::leases::{EdgeLeaseName, LeaseName};
 use super::units::{Secret, Size, Span};
-
-/// The word for no leases.
-const NO_LEASE: &str = "none";
 
 /// A cache that is purged.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -138,45 +136,6 @@ pub enum RotationName {
     In,
     /// They are not.
     Drained,
-}
-
-/// The leases of a node: a span, or the word `none`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseName {
-    /// It gets none.
-    None,
-    /// So long.
-    Length(Span),
-}
-
-impl<'de> Deserialize<'de> for LeaseName {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        if text == NO_LEASE {
-            return Ok(Self::None);
-        }
-        Span::deserialize(serde::de::value::StringDeserializer::new(text)).map(Self::Length)
-    }
-}
-
-impl Serialize for LeaseName {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::None => to.serialize_str(NO_LEASE),
-            Self::Length(length) => length.serialize(to),
-        }
-    }
-}
-
-/// Whether an edge that runs here uses its copies only under a lease.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EdgeLeaseName {
-    /// It does.
-    #[default]
-    Required,
-    /// It uses them whenever its fence lets it.
-    None,
 }
 
 /// The fence of a node.
