@@ -88,7 +88,7 @@ async fn file_of_a_later_version_or_another_program_is_left_alone() {
     };
     edit(newer);
     let refused = fixture.opened().map(|_| ());
-    assert!(matches!(&refused, Err(OpenError::Newer { found: 99, known: 6 })), "{refused:?}");
+    assert!(matches!(&refused, Err(OpenError::Newer { found: 99, known: 7 })), "{refused:?}");
     edit("PRAGMA user_version = 1; PRAGMA application_id = 7");
     let refused = fixture.opened().map(|_| ());
     assert!(matches!(&refused, Err(OpenError::NotOurs)), "{refused:?}");

@@ -19,43 +19,10 @@ use crate::invalidation::Seq;
 use crate::ports::{Cursor, Log, Membership};
 use crate::proof::Proof;
 use crate::receipt::Unreachable;
+use crate::standing::{first_standing, go_on, has_reached, known, limit};
 use crate::topology::{Node, NodeId};
 
-/// One node's standing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Everything up to this was sent to the node once, in this process's lifetime.
-    pub applied: Seq,
-    /// Everything up to this is settled there, fence included.
-    pub settled: Seq,
-    /// Whether the cursor says what the node has forgotten.
-    pub membership: Membership,
-    /// Whether `done` waits for it.
-    pub duty: Duty,
-    /// When the last receipt came.
-    pub last_receipt: Option<UnixMillis>,
-    /// Why it cannot be told now; `None` while it answers.
-    pub trouble: Option<Trouble>,
-    /// What came of its last proof, and when; `None` when none was tried.
-    pub proof: Option<(Proof, UnixMillis)>,
-    /// What it can be told; `None` until its worker has begun.
-    pub abilities: Option<Abilities>,
-    /// The longest lease that it may have been granted; `None` when it is not known to need one.
-    pub lease: Option<Duration>,
-    /// Before it counts again it must have settled this too: what nodes behind it may have passed meanwhile.
-    pub owes: Seq,
-}
-
-/// Why a node cannot be told now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What it said, or did not say, last.
-    pub why: Unreachable,
-    /// Since when.
-    pub since: UnixMillis,
-    /// Attempts that failed since.
-    pub attempts: u32,
-}
+pub use crate::standing::{Standing, Trouble};
 
 /// The standing of all nodes.
 pub struct Board {
@@ -247,9 +214,9 @@ impl Board {
         self.moved();
     }
 
-    /// Brings the board to these nodes: new ones come at their cursors, those that stay keep their standing as far
-    /// as the store is not ahead of it, and each gets to do what its operator wants now. None may be missing that
-    /// is on the board.
+    /// Brings the board to these nodes: new ones, and those whose cursor began anew, come at their cursors, those that
+    /// stay keep their standing as far as the store is not ahead of it, and each gets to do what its operator wants now.
+    /// None may be missing that is on the board.
     ///
     /// One step for whoever reads: before it the old nodes hold, behind it the new ones, and the watermark that
     /// was shown last is the same.
@@ -257,18 +224,20 @@ impl Board {
         let mut known: HashMap<NodeId, Cursor> = cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
         let mut roster = self.roster();
         for node in nodes {
-            let cursor = known.remove(&node.id);
-            match roster.cells.get(&node.id) {
-                Some(cell) => cell.send_modify(|standing| stay(standing, node, cursor, self.log.head(node.area))),
+            let (cursor, head) = (known.remove(&node.id), self.log.head(node.area));
+            let same = |standing: &Standing| cursor.as_ref().is_none_or(|cursor| cursor.stay == standing.stay);
+            match roster.cells.get(&node.id).filter(|cell| same(&cell.borrow())) {
+                Some(cell) => cell.send_modify(|standing| go_on(standing, node, cursor, head)),
                 None => {
-                    let mut standing = first_standing(node, cursor, self.log.head(node.area));
+                    let mut standing = first_standing(node, cursor, head);
                     // Cannot be, since the watermark was held; were it, the node would have to catch up first.
                     if standing.duty == Duty::Counts
                         && !roster.watermarks.get(node.area).is_reached_by(standing.settled)
                     {
                         standing.duty = Duty::Returning;
                     }
-                    roster.cells.insert(node.id.clone(), watch::Sender::new(standing));
+                    let cell = roster.cells.entry(node.id.clone());
+                    cell.or_insert_with(|| watch::Sender::new(standing.clone())).send_replace(standing);
                 }
             }
         }
@@ -411,78 +380,5 @@ impl Board {
             cell.send_modify(change);
         }
         self.moved();
-    }
-}
-
-fn first_standing(node: &Node, cursor: Option<Cursor>, head: Seq) -> Standing {
-    let seq = cursor.as_ref().map_or(Seq::ZERO, |cursor| cursor.seq);
-    let duty = cursor.as_ref().map_or_else(|| Duty::of_new(node.rotation), |cursor| cursor.duty);
-    Standing {
-        applied: seq,
-        settled: seq,
-        membership: cursor.as_ref().map_or(Membership::Joining, |cursor| cursor.membership),
-        duty,
-        last_receipt: cursor.as_ref().and_then(|cursor| cursor.last_receipt),
-        trouble: None,
-        proof: None,
-        abilities: None,
-        lease: cursor.and_then(|cursor| cursor.lease),
-        owes: owed_by(duty, head),
-    }
-}
-
-/// What a node owes that did not count in a process before this one: what others passed there is not known, but it
-/// was in the log.
-const fn owed_by(duty: Duty, head: Seq) -> Seq {
-    match duty {
-        Duty::Counts => Seq::ZERO,
-        Duty::Returning | Duty::Drained | Duty::Lapsed => head,
-    }
-}
-
-/// What the store knows is newer where a worker was stopped after the store had kept its receipt and before the
-/// board had shown it. Its successor must begin there: a receipt that began earlier and went further would be taken
-/// for one that was kept before.
-///
-/// The same holds for a lease that had ended: whoever noted that has granted none since.
-fn stay(standing: &mut Standing, node: &Node, cursor: Option<Cursor>, head: Seq) {
-    let is_lapsed = |cursor: &Cursor| cursor.duty == Duty::Lapsed;
-    if standing.duty == Duty::Lapsed || cursor.as_ref().is_some_and(is_lapsed) {
-        standing.owes = standing.owes.max(head);
-    }
-    standing.duty = match cursor.as_ref() {
-        // Of one that returns it is not kept that it does.
-        Some(cursor) if is_lapsed(cursor) && standing.duty == Duty::Counts => Duty::Lapsed,
-        Some(_) | None => standing.duty.wanted(node.rotation),
-    };
-    if let Some(cursor) = cursor {
-        standing.lease = cursor.lease;
-        standing.settled = standing.settled.max(cursor.seq);
-        standing.applied = standing.applied.max(cursor.seq);
-        standing.last_receipt = standing.last_receipt.max(cursor.last_receipt);
-        if cursor.membership == Membership::Member {
-            standing.membership = Membership::Member;
-        }
-    }
-}
-
-fn has_reached(standing: &Standing, watermark: Watermark) -> bool {
-    standing.membership == Membership::Member
-        && watermark.is_reached_by(standing.settled)
-        && standing.settled >= standing.owes
-}
-
-fn limit(standing: &Standing) -> Seq {
-    match standing.duty {
-        Duty::Lapsed => Seq(u64::MAX),
-        Duty::Counts | Duty::Returning | Duty::Drained => known(standing),
-    }
-}
-
-/// How far a node's content is known.
-fn known(standing: &Standing) -> Seq {
-    match standing.membership {
-        Membership::Member => standing.settled,
-        Membership::Joining => Seq::ZERO,
     }
 }

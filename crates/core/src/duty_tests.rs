@@ -17,6 +17,8 @@ enum Event {
     Report(usize),
     Add(Rotation),
     TakeOut(usize),
+    /// It fetches through another shield: its cursor goes back to that of the slowest that counts.
+    Move(usize),
     Restart,
 }
 
@@ -31,6 +33,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0usize..8).prop_map(Event::Report),
         1 => rotation.prop_map(Event::Add),
         1 => (0usize..8).prop_map(Event::TakeOut),
+        1 => (0usize..8).prop_map(Event::Move),
         1 => Just(Event::Restart),
     ]
 }
@@ -45,6 +48,11 @@ struct Model {
 impl Model {
     fn look(&mut self) -> Seq {
         self.watermark.look(self.nodes.iter().copied(), self.head)
+    }
+
+    fn slowest(&self) -> Seq {
+        let counting = self.nodes.iter().filter(|(duty, _)| *duty == Duty::Counts);
+        counting.map(|(_, settled)| *settled).min().unwrap_or(self.head)
     }
 
     fn at(&mut self, which: usize) -> Option<&mut (Duty, Seq)> {
@@ -87,9 +95,14 @@ impl Model {
                 }
             }
             Event::Add(rotation) => {
-                let counting = self.nodes.iter().filter(|(duty, _)| *duty == Duty::Counts);
-                let first = counting.map(|(_, settled)| *settled).min().unwrap_or(head);
+                let first = self.slowest();
                 self.nodes.push((Duty::of_new(rotation), first));
+            }
+            Event::Move(which) => {
+                let first = self.slowest();
+                if let Some((_, settled)) = self.at(which) {
+                    *settled = first.min(*settled);
+                }
             }
             Event::TakeOut(which) => {
                 if !self.nodes.is_empty() {

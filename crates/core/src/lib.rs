@@ -29,12 +29,14 @@ pub mod task;
 pub mod topology;
 
 pub mod batch;
+pub mod beginning;
 pub mod duty;
 pub mod lease;
 pub mod notify;
 pub mod plan;
 pub mod progress;
 pub mod retry;
+pub mod standing;
 pub mod status;
 pub mod task_receipts;
 

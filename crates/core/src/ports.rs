@@ -27,7 +27,7 @@ use crate::record::{Change, Records};
 use crate::status::StatusView;
 use crate::target::{CacheUrl, Mode, Target};
 use crate::task::{AccountId, TaskId};
-use crate::topology::{Join, Node, NodeId};
+use crate::topology::{Node, NodeId, Stay};
 
 /// Where tasks, cursors and receipts are kept.
 #[async_trait]
@@ -127,8 +127,8 @@ pub trait Store: Send + Sync {
     /// When the store fails.
     async fn audits(&self, area: Area, first: Seq, last: Seq) -> Result<Vec<Audit>, StoreError>;
 
-    /// The cursors of these nodes: all that must answer. A node that has none gets the one that
-    /// [`first_cursor`] works out. Of a drained one it is kept that it does not count, until [`Self::returned`].
+    /// The cursors of these nodes: all that must answer. Each is what [`crate::beginning::cursor_now`] makes of the one
+    /// that is kept, and is kept from then on.
     ///
     /// # Errors
     /// When the store fails.
@@ -190,32 +190,10 @@ pub struct Cursor {
     pub last_receipt: Option<UnixMillis>,
     /// The longest lease that it may have been granted; `None` when it is not known to need one.
     pub lease: Option<Duration>,
-}
-
-/// The cursor of a node that has none, beside the `others` of its area that have one.
-///
-/// It begins where the slowest of the others that count is: what is done stays done, and what is not yet done
-/// waits for the new node too, for until it has forgotten everything it may serve any old copy. With
-/// nobody before it that counts, it begins at the head; with nothing ever logged there is nothing to forget.
-///
-/// A node vouched to be empty is a member at once, unless it fetches through a shield whose own content
-/// is not known: from that it fills itself with old copies as soon as it serves.
-#[must_use]
-pub fn first_cursor<'a>(node: &Node, others: impl Iterator<Item = &'a Cursor>, head: Seq) -> Cursor {
-    let others: Vec<&Cursor> = others.collect();
-    let counting = others.iter().filter(|cursor| cursor.duty == Duty::Counts);
-    let seq = counting.map(|cursor| cursor.seq).min().unwrap_or(head);
-    let is_member = |id: &NodeId| others.iter().any(|it| it.node == *id && it.membership == Membership::Member);
-    let vouched = node.join == Join::Empty && node.shield.as_ref().is_none_or(is_member);
-    let membership = if head == Seq::ZERO || vouched { Membership::Member } else { Membership::Joining };
-    Cursor {
-        node: node.id.clone(),
-        seq,
-        membership,
-        duty: Duty::of_new(node.rotation),
-        last_receipt: None,
-        lease: None,
-    }
+    /// Whom it fetches through, as of when it was last worked out.
+    pub shield: Option<NodeId>,
+    /// By which it is told positions; `None` in a store of a time when there were none.
+    pub stay: Option<Stay>,
 }
 
 /// Whether a node's content is known.

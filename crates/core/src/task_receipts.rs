@@ -291,6 +291,7 @@ mod tests {
             abilities: None,
             lease: None,
             owes: Seq::ZERO,
+            stay: None,
         }
     }
 

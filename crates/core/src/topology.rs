@@ -39,6 +39,13 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// The name of one stay of a node: random, and another one whenever its cursor begins anew, when it is added or moved to
+/// another shield. It is a part of the name by which a node that keeps positions is told the log. So whatever it was told
+/// before is of another log to it, which makes it forget everything, whatever position that had, and orders, tables and
+/// leases from before that come late are not taken for those of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stay(pub u64);
+
 /// Where a node stands between clients and origins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tier {

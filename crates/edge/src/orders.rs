@@ -59,6 +59,7 @@ impl Orders for EdgeOrders {
             let seq = it.seq.seq();
             purges.extend(scopes.into_iter().map(|scope| Purge { seq, scope, mode }));
         }
+        self.routes.follow(order.log());
         let applied = self.fence.apply(order.log(), order.upto(), &purges);
         let applied = applied.map_err(|it| Refused(StatusCode::INSUFFICIENT_STORAGE, it.to_string()))?;
         if let Some(flights) = &self.flights {

@@ -8,7 +8,11 @@
 //! What this is not: the fence. A domain that goes and comes back finds its old copies, unless they
 //! were purged meanwhile; they are not forgotten when its origins change either.
 //!
-//! Invariant: a request sees one table, whole: it looks up its site once and keeps it.
+//! Invariants:
+//! - A request sees one table, whole: it looks up its site once and keeps it.
+//! - *A shield is fetched through only by a table of the log that the fence follows*, else its origins are asked. Positions of
+//!   that log are told as far as the shields of its tables have come; those of the tables of another may be behind: an edge
+//!   that moves to another shield follows another log from then on, and may hear of it before it gets the table.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,7 +25,7 @@ use crate::protocol::{
     DomainTable, KeyHost, LocalOrigins, LogId, OriginAddress, OriginScheme, OriginServer, ServedDomain, ServedName,
     Serving,
 };
-use crate::site::{Origin, Site, Way};
+use crate::site::{Origin, Passable, Shield, Site, Way};
 
 /// See the module.
 #[derive(Debug)]
@@ -30,8 +34,8 @@ pub(crate) struct Routes {
     /// For the origins of domains.
     local: LocalOrigins,
     served: ArcSwap<Served>,
-    /// Held while a table is compared with the known one and put in its place.
-    changing: Mutex<()>,
+    /// The log that the fence follows. Held while a table is compared with the known one and put in its place.
+    follows: Mutex<Option<LogId>>,
 }
 
 /// A table of domains that was taken.
@@ -39,6 +43,8 @@ pub(crate) struct Routes {
 struct Served {
     known: Option<(LogId, u64)>,
     table: Table,
+    /// Whether its shields may be fetched through.
+    passable: Passable,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +90,7 @@ impl Routes {
                 HostPattern::Any => table.any = Some(entry),
             }
         }
-        Self { fixed: table, local, served: ArcSwap::default(), changing: Mutex::new(()) }
+        Self { fixed: table, local, served: ArcSwap::default(), follows: Mutex::new(None) }
     }
 
     /// What a host leads to; `None` when nothing is known of it.
@@ -102,16 +108,17 @@ impl Routes {
     /// # Errors
     /// [`Outdated`]: a table of the same log and a higher generation stays in use.
     pub(crate) fn serve(&self, table: &DomainTable) -> Result<(), Outdated> {
-        let mut next = Table::default();
+        let (mut next, passable) = (Table::default(), Passable::default());
         for domain in table.domains() {
-            let entry = entry(domain, self.local);
+            let entry = entry(domain, self.local, &passable);
             match &domain.name {
                 ServedName::Exact(host) => next.exact.insert(host.as_str().into(), entry),
                 ServedName::Below(parent) => next.below.insert(parent.as_str().into(), entry),
             };
         }
-        let next = Served { known: Some((table.log().clone(), table.generation())), table: next };
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let follows = self.follows.lock().unwrap_or_else(PoisonError::into_inner);
+        passable.set(follows.as_ref().is_none_or(|it| it == table.log()));
+        let next = Served { known: Some((table.log().clone(), table.generation())), table: next, passable };
         if let Some((log, known)) = &self.served.load().known
             && log == table.log()
             && *known > table.generation()
@@ -120,6 +127,17 @@ impl Routes {
         }
         self.served.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Takes note of the log that the fence is about to follow: to be called before its position moves, so that whoever
+    /// reads that position fetches through no shield of another log.
+    pub(crate) fn follow(&self, log: &LogId) {
+        let mut follows = self.follows.lock().unwrap_or_else(PoisonError::into_inner);
+        if follows.as_ref() != Some(log) {
+            *follows = Some(log.clone());
+            let served = self.served.load();
+            served.passable.set(served.known.as_ref().is_some_and(|(known, _)| known == log));
+        }
     }
 
     /// The generation of the table in use.
@@ -145,7 +163,7 @@ impl Table {
     }
 }
 
-fn entry(domain: &ServedDomain, local: LocalOrigins) -> Entry {
+fn entry(domain: &ServedDomain, local: LocalOrigins, passable: &Passable) -> Entry {
     match domain.state {
         Serving::Offline => Entry::Offline,
         Serving::Online => {
@@ -157,6 +175,7 @@ fn entry(domain: &ServedDomain, local: LocalOrigins) -> Entry {
             let origins = domain.origins.iter().map(|it| origin(it, local)).collect();
             // The server's own word, about one of its nodes, which may be beside this one.
             let shield = domain.shield.as_ref().map(|it| origin(it, LocalOrigins::Allow));
+            let shield = shield.map(|server| Shield { server, passable: passable.clone() });
             Entry::Online(Arc::new(Site::new(origins, domain.host_header.clone(), way).behind(shield)))
         }
     }
@@ -199,8 +218,12 @@ mod tests {
         }
     }
 
+    fn log(name: &str) -> LogId {
+        LogId::new(name).unwrap()
+    }
+
     fn table(log: &str, generation: u64, domains: Vec<ServedDomain>) -> DomainTable {
-        DomainTable::new(LogId::new(log).unwrap(), generation, domains).unwrap()
+        DomainTable::new(self::log(log), generation, domains).unwrap()
     }
 
     /// The port of the origin; 0 when it is offline or not known.
@@ -253,6 +276,31 @@ mod tests {
         routes.serve(&table("l", 2, Vec::new())).unwrap();
         assert_eq!(port(&routes, "x.a.test"), 3);
         assert_eq!(port(&routes, "off.a.test"), 2);
+    }
+
+    #[test]
+    fn shield_of_a_table_of_another_log_than_the_fence_follows_is_not_fetched_through() {
+        let routes = fixed(&[]);
+        let shield = OriginServer::new(OriginAddress::parse("127.0.0.1").unwrap(), 9, 1).unwrap();
+        let domains = || vec![ServedDomain { shield: Some(shield.clone()), ..domain("a.test", 5) }];
+        let check = |expect: bool, when: &str| match routes.of(&KeyHost::parse("a.test").unwrap()) {
+            Some(Entry::Online(site)) => assert_eq!(site.begins_at_its_shield(), expect, "{when}"),
+            Some(Entry::Offline) | None => panic!("it is served"),
+        };
+        routes.serve(&table("l", 1, domains())).unwrap();
+        check(true, "before the first order");
+        routes.follow(&log("l"));
+        check(true, "its own log");
+        routes.follow(&log("m"));
+        check(false, "it was told another log");
+        routes.serve(&table("l", 1, domains())).unwrap();
+        check(false, "a table that came late");
+        routes.serve(&table("m", 1, domains())).unwrap();
+        check(true, "the table of that log");
+        routes.serve(&table("n", 1, domains())).unwrap();
+        check(false, "a table that is there before the first order");
+        routes.follow(&log("n"));
+        check(true, "that order");
     }
 
     #[test]

@@ -10,8 +10,8 @@
 //! Invariant: a fetch tries each origin once at most, hence ends.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pingora_core::{Error, ErrorType, Result};
@@ -38,13 +38,34 @@ pub(crate) enum Way {
 /// What a host leads to.
 #[derive(Debug)]
 pub(crate) struct Site {
-    shield: Option<Origin>,
+    shield: Option<Shield>,
     origins: Vec<Origin>,
     /// Counts fetches, to give each origin its turns.
     turn: AtomicU32,
     /// What the origins get as `Host`, when it is not the client's.
     host: Option<KeyHost>,
     way: Way,
+}
+
+/// A shield, and whether it may be fetched through.
+#[derive(Debug)]
+pub(crate) struct Shield {
+    pub(crate) server: Origin,
+    pub(crate) passable: Passable,
+}
+
+/// Whether the shields of a table may be fetched through: see `routes`. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passable(Arc<AtomicBool>);
+
+impl Passable {
+    pub(crate) fn set(&self, is_so: bool) {
+        self.0.store(is_so, Ordering::Release);
+    }
+
+    fn is_so(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// One origin, or a shield.
@@ -83,13 +104,13 @@ impl Site {
     }
 
     /// The same behind a shield.
-    pub(crate) fn behind(self, shield: Option<Origin>) -> Self {
+    pub(crate) fn behind(self, shield: Option<Shield>) -> Self {
         Self { shield, ..self }
     }
 
     fn at(&self, turn: Turn) -> Option<&Origin> {
         match turn {
-            Turn::Shield => self.shield.as_ref(),
+            Turn::Shield => self.shield.as_ref().map(|it| &it.server),
             Turn::Origin(at) => self.origins.get(at),
         }
     }
@@ -111,6 +132,11 @@ impl Site {
     }
 
     #[cfg(test)]
+    pub(crate) fn begins_at_its_shield(&self) -> bool {
+        matches!(self.attempts().0.front(), Some(Turn::Shield))
+    }
+
+    #[cfg(test)]
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
         self.origins.iter().map(|it| &it.upstream)
     }
@@ -127,7 +153,8 @@ impl Site {
         let mut order: std::collections::VecDeque<Turn> = order.into_iter().map(Turn::Origin).collect();
         match &self.shield {
             None => {}
-            Some(shield) if shield.is_avoided() => order.push_back(Turn::Shield),
+            Some(shield) if !shield.passable.is_so() => {}
+            Some(shield) if shield.server.is_avoided() => order.push_back(Turn::Shield),
             Some(_) => order.push_front(Turn::Shield),
         }
         Attempts(order)
@@ -255,9 +282,14 @@ mod tests {
 
     #[test]
     fn shield_is_tried_first_and_when_it_failed_lately_last_by_its_own_way() {
-        let shield = Origin::new(Upstream::Address(SocketAddr::from(([127, 0, 0, 1], 9))), 1, LocalOrigins::Allow);
+        let server = Origin::new(Upstream::Address(SocketAddr::from(([127, 0, 0, 1], 9))), 1, LocalOrigins::Allow);
+        let passable = Passable::default();
+        let shield = Shield { server, passable: passable.clone() };
         let host = KeyHost::parse("origin.test").expect("a host");
         let site = Site { way: Way::Tls, host: Some(host), ..site(&[1, 1]) }.behind(Some(shield));
+        assert_eq!(places(&site.attempts()), [0, 1], "it may not be fetched through");
+        passable.set(true);
+        assert_eq!(places(&site.attempts()), [usize::MAX, 1, 0]);
         let mut attempts = site.attempts();
         assert_eq!(places(&attempts), [usize::MAX, 0, 1]);
         assert_eq!((site.way(&attempts), site.host(&attempts)), (Way::Plain, None));

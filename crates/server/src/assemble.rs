@@ -319,9 +319,10 @@ impl Told {
 
 /// How the origin hop of a node is asked, when its fence rests on one.
 pub(crate) fn hop(placed: &Placed, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Option<Arc<dyn Hop>>> {
-    let Some(reach) = &placed.hop else { return Ok(None) };
+    let (Some(reach), Some(shield)) = (&placed.hop, &placed.node.shield) else { return Ok(None) };
     let token = reach.token.as_ref().map(crate::config::Secret::expose);
-    let purger = EdgePurger::new(NodeAddress::from(reach.address), limits(relay), engine.store.log_id(), token);
+    let log = engine.log_of(shield);
+    let purger = EdgePurger::new(NodeAddress::from(reach.address), limits(relay), &log, token);
     let purger = purger.with_context(|| format!("[[node]] {}: its shield", placed.node.id))?;
     Ok(Some(Arc::new(EdgeHop::new(purger))))
 }
@@ -332,14 +333,14 @@ const fn limits(relay: &RelaySection) -> HttpLimits {
 
 /// How a node is told. A new kind of cache is one arm here.
 pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, engine: &Engine) -> anyhow::Result<Told> {
-    let log_id = engine.store.log_id();
+    let log = engine.log_of(&node.id);
     let registry = Arc::clone(&engine.registry);
     let rules: Arc<dyn RulesOf> = Arc::new(move |host: &HostName| registry.snapshot().directory.keys(host));
     let address = NodeAddress::from(reach.address);
     let limits = limits(relay);
     let control = |address: NodeAddress| {
         let token = reach.token.as_ref().map(crate::config::Secret::expose);
-        EdgePurger::new(address, limits, log_id, token).with_context(|| format!("[[node]] {}", node.id))
+        EdgePurger::new(address, limits, &log, token).with_context(|| format!("[[node]] {}", node.id))
     };
     Ok(match node.kind {
         NodeKind::Varnish => {
@@ -364,14 +365,14 @@ pub(crate) fn purger(node: &Node, reach: &CheckedNode, relay: &RelaySection, eng
             let purger = TrafficServerPurger::new(address, limits, rules);
             match reach.agent.map(NodeAddress::from) {
                 Some(agent) => {
-                    let sink = EdgeDomains::new(control(agent.clone())?, log_id)?;
+                    let sink = EdgeDomains::new(control(agent.clone())?, &log)?;
                     Told { sink: Some(Arc::new(sink)), ..Told::of(purger.with_agent(control(agent)?)) }
                 }
                 None => Told::of(purger),
             }
         }
         NodeKind::Edge | NodeKind::NginxAgent | NodeKind::SquidAgent => {
-            let sink = EdgeDomains::new(control(address.clone())?, log_id)?;
+            let sink = EdgeDomains::new(control(address.clone())?, &log)?;
             let purger = control(address.clone())?;
             let told = match agent_abilities(node.kind) {
                 Some(abilities) => Told::of(purger.for_agent(abilities)),
@@ -400,8 +401,8 @@ struct EdgeDomains {
 
 impl EdgeDomains {
     /// With a connection of its own: a large table must not hold up a purge.
-    fn new(edge: EdgePurger, log_id: &str) -> anyhow::Result<Self> {
-        let log = LogId::new(log_id).context("the name of the log does not fit the control protocol")?;
+    fn new(edge: EdgePurger, log: &str) -> anyhow::Result<Self> {
+        let log = LogId::new(log).context("the name of the log does not fit the control protocol")?;
         Ok(Self { edge, log })
     }
 }

@@ -23,7 +23,7 @@ use catharsis_core::push::worker::{PushWorker, Pusher};
 use catharsis_core::relay::Worker;
 use catharsis_core::returning::come_back;
 use catharsis_core::target::HostName;
-use catharsis_core::topology::{Node, NodeId};
+use catharsis_core::topology::{Node, NodeId, Stay};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -36,6 +36,15 @@ use crate::reload::{Kind, Placed, differences};
 
 /// How long after a failure of the store a step is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// The name by which a node is told the log: another one with each of its stays.
+    pub(crate) fn log_of(&self, node: &NodeId) -> String {
+        let stay = self.relay.board.standing(node).and_then(|standing| standing.stay);
+        let log = self.store.log_id();
+        stay.map_or_else(|| log.to_owned(), |Stay(stay)| format!("{log}.{stay:016x}"))
+    }
+}
 
 /// What crews are started with: the sections of the file that the process started with.
 #[derive(Debug)]
@@ -132,7 +141,7 @@ impl Fleet {
     pub(crate) async fn change(&mut self, next: &[Placed]) -> anyhow::Result<usize> {
         let now: Vec<&Placed> = self.crews.values().map(|crew| &crew.placed).collect();
         let all = differences(&now, next);
-        let (mut gone, mut ends, mut starts) = (Vec::new(), HashSet::new(), HashMap::new());
+        let (mut gone, mut ends, mut starts) = (Vec::new(), HashSet::new(), HashSet::new());
         for difference in &all {
             let id = &difference.node;
             match &difference.kind {
@@ -146,7 +155,9 @@ impl Fleet {
             if difference.kind.starts_workers()
                 && let Some(placed) = next.iter().find(|placed| placed.node.id == *id)
             {
-                starts.insert(id.clone(), self.told(placed)?);
+                // Whether it can be told at all, before anything is changed.
+                self.told(placed)?;
+                starts.insert(id.clone());
             }
         }
         for difference in &all {
@@ -158,10 +169,12 @@ impl Fleet {
         }
         self.engine.distribution.follow(next);
         for placed in next {
-            match (starts.remove(&placed.node.id), self.crews.get_mut(&placed.node.id)) {
-                (Some(told), _) => self.man(placed.clone(), told),
-                (None, Some(crew)) => crew.placed = placed.clone(),
-                (None, None) => {}
+            if starts.contains(&placed.node.id) {
+                // Only now is it known by which name it is told the log.
+                let told = self.told(placed)?;
+                self.man(placed.clone(), told);
+            } else if let Some(crew) = self.crews.get_mut(&placed.node.id) {
+                crew.placed = placed.clone();
             }
             self.bring_back(&placed.node.id);
         }

@@ -61,7 +61,7 @@ pub(crate) enum Kind {
     TakenOut,
     /// What has its name now is another cache: taken out and added.
     Replaced { what: &'static str },
-    /// It is the same cache, otherwise: its cursor stays.
+    /// It is the same cache, otherwise: its cursor stays, unless it fetches through another shield.
     Changed { what: Vec<&'static str>, rotation: Option<Rotation>, workers: Workers },
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use catharsis_core::area::{Area, PerArea};
 use catharsis_core::audit::Audit;
+use catharsis_core::beginning::cursor_now;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::duty::Duty;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
@@ -19,14 +20,14 @@ use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::CLIENT_TOKEN_KEPT;
 use catharsis_core::notice::{Notice, Told, Undelivered};
 use catharsis_core::plan::{Claim, Plan, Toll};
-use catharsis_core::ports::{Cursor, Membership, Store, first_cursor};
+use catharsis_core::ports::{Cursor, Membership, Store};
 use catharsis_core::quota::{PerKind, QuotaDay, QuotaExceeded, check_quota};
 use catharsis_core::receipt::{Receipt, Settled};
 use catharsis_core::record::{Change, Record, RecordKey, Records};
 use catharsis_core::status::{Refusals, StatusView};
 use catharsis_core::target::CacheUrl;
 use catharsis_core::task::{AccountId, TaskId};
-use catharsis_core::topology::{Node, NodeId};
+use catharsis_core::topology::{Node, NodeId, Stay};
 use tokio::sync::watch;
 
 use crate::mem_log::MemLog;
@@ -63,6 +64,8 @@ pub(crate) struct State {
     generation: u64,
     notices: Vec<MemNotice>,
     cursors: HashMap<(NodeId, Area), Cursor>,
+    /// How many names of stays were drawn.
+    stays: u64,
     receipts: Vec<Receipt>,
     audits: Vec<Audit>,
 }
@@ -359,14 +362,12 @@ impl Store for MemStore {
             nodes.iter().map(|node| state.cursors.get(&(node.id.clone(), node.area)).cloned()).collect();
         let mut cursors = Vec::with_capacity(nodes.len());
         for (node, cursor) in nodes.iter().zip(&known) {
-            let cursor = cursor.clone().unwrap_or_else(|| {
-                let others = nodes.iter().zip(&known).filter(|(other, _)| other.area == node.area);
-                let head = *self.inner.heads.get(node.area).borrow();
-                first_cursor(node, others.filter_map(|(_, it)| it.as_ref()), head)
-            });
-            let cursor = Cursor { duty: cursor.duty.wanted(node.rotation), ..cursor };
-            state.cursors.insert((node.id.clone(), node.area), cursor.clone());
-            cursors.push(cursor);
+            let others =
+                nodes.iter().zip(&known).filter_map(|(it, known)| known.as_ref().filter(|_| it.area == node.area));
+            let head = *self.inner.heads.get(node.area).borrow();
+            state.stays += 1;
+            cursors.push(cursor_now(node, cursor.as_ref(), others, head, Stay(state.stays)));
+            state.cursors.extend(cursors.last().map(|now| ((node.id.clone(), node.area), now.clone())));
         }
         Ok(cursors)
     }
@@ -404,14 +405,7 @@ impl Store for MemStore {
 
     async fn joined(&self, node: &NodeId, area: Area, cursor: Seq) -> Result<(), StoreError> {
         let mut state = self.state();
-        let entry = state.cursors.entry((node.clone(), area)).or_insert_with(|| Cursor {
-            node: node.clone(),
-            seq: cursor,
-            membership: Membership::Member,
-            duty: Duty::Counts,
-            last_receipt: None,
-            lease: None,
-        });
+        let entry = state.cursors.entry((node.clone(), area)).or_insert_with(|| unknown(node));
         entry.seq = entry.seq.max(cursor);
         entry.membership = Membership::Member;
         Ok(())
@@ -420,14 +414,7 @@ impl Store for MemStore {
     async fn advance(&self, receipt: Receipt) -> Result<(), StoreError> {
         let mut state = self.state();
         let key = (receipt.node.clone(), receipt.area);
-        let entry = state.cursors.entry(key).or_insert_with(|| Cursor {
-            node: receipt.node.clone(),
-            seq: Seq::ZERO,
-            membership: Membership::Joining,
-            duty: Duty::Counts,
-            last_receipt: None,
-            lease: None,
-        });
+        let entry = state.cursors.entry(key).or_insert_with(|| unknown(&receipt.node));
         if receipt.after < entry.seq {
             return Ok(());
         }
@@ -438,6 +425,20 @@ impl Store for MemStore {
         entry.last_receipt = Some(receipt.at);
         state.receipts.push(receipt);
         Ok(())
+    }
+}
+
+/// The cursor of a node that nobody asked for before.
+fn unknown(node: &NodeId) -> Cursor {
+    Cursor {
+        node: node.clone(),
+        seq: Seq::ZERO,
+        membership: Membership::Joining,
+        duty: Duty::Counts,
+        last_receipt: None,
+        lease: None,
+        shield: None,
+        stay: None,
     }
 }
 

@@ -60,7 +60,7 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "board: edge goes by what its shield was sent",
-        file: "crates/core/src/board.rs",
+        file: "crates/core/src/standing.rs",
         text: "Membership::Member => standing.settled,",
         instead: "Membership::Member => standing.applied,",
     },

@@ -184,6 +184,7 @@ mod tests {
             abilities: None,
             lease: None,
             owes: Seq(0),
+            stay: None,
         };
         NodeReceipts {
             node: plans::node(name).into(),

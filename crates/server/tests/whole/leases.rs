@@ -18,13 +18,13 @@ const IMPATIENT: &str = "[relay]\nretry_max = \"200ms\"\n";
 
 /// A wire from the relay to the edge's control listener, which can be cut and mended. Cut, what was under way is
 /// lost without a word, and nothing answers: as when a cable is pulled.
-struct Wire {
-    address: SocketAddr,
+pub(crate) struct Wire {
+    pub address: SocketAddr,
     whole: watch::Sender<bool>,
 }
 
 impl Wire {
-    async fn to(control: SocketAddr) -> Self {
+    pub(crate) async fn to(control: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let whole = watch::Sender::new(true);
@@ -37,11 +37,11 @@ impl Wire {
         Self { address, whole }
     }
 
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.whole.send_replace(false);
     }
 
-    fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.whole.send_replace(true);
     }
 }

@@ -20,6 +20,7 @@ mod leases;
 mod limits;
 mod limits_exact;
 mod matrix;
+mod moves;
 mod oracle;
 mod process;
 mod proof;

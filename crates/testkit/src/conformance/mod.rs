@@ -88,6 +88,7 @@ macro_rules! store_conformance {
             node_whose_lease_has_ended_does_not_count_until_it_has_returned,
             new_node_begins_at_those_that_count_only,
             node_that_was_taken_out_is_new_when_it_comes_again_and_its_receipts_stay,
+            node_that_moves_to_another_shield_begins_anew_and_counts_as_before,
             receipt_moves_the_cursor_once_however_often_it_comes,
             receipt_that_leaves_a_gap_is_an_error,
             receipts_are_found_by_the_positions_they_cover,

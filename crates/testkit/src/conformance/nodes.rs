@@ -12,7 +12,7 @@ use catharsis_core::receipt::{Receipt, Settled};
 use catharsis_core::topology::{Node, Rotation};
 
 use super::{Fixture, MAINLAND, Pair, cursor, receipt, submit};
-use crate::plans::{node, plan};
+use crate::plans::{behind, name, node, node as node_of, plan, shield as shield_of};
 
 /// Where a node begins is decided once.
 ///
@@ -197,6 +197,46 @@ pub async fn node_that_was_taken_out_is_new_when_it_comes_again_and_its_receipts
     pair.store.advance(second.clone()).await.expect("writable");
     let kept = pair.store.receipts(Area::Mainland, Seq(1), Seq(2)).await.expect("readable");
     assert_eq!(kept.last(), Some(&second));
+}
+
+/// An edge that moves to another shield goes back to it, also when it moves while nothing runs.
+///
+/// # Panics
+/// When it does not.
+pub async fn node_that_moves_to_another_shield_begins_anew_and_counts_as_before(fixture: &mut dyn Fixture) {
+    let pair = fixture.open().await;
+    let all = |shield: &str| [shield_of("s1"), shield_of("s2"), behind("edge", shield)].map(Arc::new);
+    let before = pair.store.cursors(&all("s1")).await.expect("readable");
+    submit(&pair, plan(1, &["http://a.test/1", "http://a.test/2", "http://a.test/3"], MAINLAND)).await;
+    for (node, settled) in [("s1", 3), ("s2", 1), ("edge", 3)] {
+        pair.store.advance(receipt(&node_of(node), 0, vec![Settled::Applied; settled])).await.expect("writable");
+    }
+    let stayed = pair.store.cursors(&all("s1")).await.expect("readable");
+    assert_eq!((stayed[2].seq, stayed[2].stay), (Seq(3), before[2].stay));
+
+    drop(pair);
+    let pair = fixture.reopen().await;
+    for round in 0..2 {
+        let moved = pair.store.cursors(&all("s2")).await.expect("readable");
+        let edge = &moved[2];
+        assert_eq!(
+            (edge.seq, edge.membership, edge.duty),
+            (Seq(1), Membership::Joining, Duty::Counts),
+            "round {round}"
+        );
+        assert_ne!(edge.stay, before[2].stay, "it is told another log");
+        assert_eq!(moved.iter().filter(|it| it.stay == edge.stay).count(), 1, "and no other node is");
+        assert_eq!(moved[0].stay, before[0].stay);
+    }
+    // It settles again what it had settled, and a move of one that is drained does not bring it back.
+    pair.store.joined(&name("edge"), Area::Mainland, Seq(1)).await.expect("writable");
+    pair.store.advance(receipt(&node_of("edge"), 1, vec![Settled::Applied; 2])).await.expect("writable");
+    let mut next = all("s2");
+    next[2] = Arc::new(drained(&next[2]));
+    pair.store.cursors(&next).await.expect("writable");
+    let moved = pair.store.cursors(&all("s1")).await.expect("readable");
+    let edge = &moved[2];
+    assert_eq!((edge.seq, edge.membership, edge.duty), (Seq(1), Membership::Joining, Duty::Returning));
 }
 
 /// A receipt may come again, and late.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catharsis_core::area::{Area, PerArea};
+use catharsis_core::beginning::cursor_now;
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::duty::Duty;
 use catharsis_core::error::StoreError;
 use catharsis_core::invalidation::Seq;
-use catharsis_core::ports::{Cursor, Membership, first_cursor};
-use catharsis_core::topology::{Node, NodeId};
+use catharsis_core::ports::{Cursor, Membership};
+use catharsis_core::topology::{Node, NodeId, Stay};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::apply::Done;
@@ -20,6 +21,9 @@ use super::schema::{area_code, damaged, membership_code, membership_of, signed, 
 
 /// `cursor.duty` of a node that was taken out.
 const TAKEN_OUT: i64 = 2;
+
+/// `cursor.shield` of a node that fetches from origins.
+const NOBODY: &str = "";
 
 /// What is stored: a node that returns does not count yet, and after a restart it still returns.
 const fn duty_code(duty: Duty) -> i64 {
@@ -39,50 +43,68 @@ fn duty_of(code: i64) -> Result<Duty, StoreError> {
     }
 }
 
-/// The cursors of these nodes; one that has none gets its [`first_cursor`], and what each has to do is kept.
+/// The cursors of these nodes from now on: see [`cursor_now`].
 pub(super) fn of(tx: &Transaction<'_>, nodes: &[Arc<Node>], heads: &PerArea<Seq>) -> Done<Vec<Cursor>> {
-    let mut put = tx.prepare_cached(
-        "INSERT INTO cursor (node, area, seq, membership, last_receipt, duty) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET seq = excluded.seq, membership = excluded.membership,
-             last_receipt = excluded.last_receipt, duty = excluded.duty",
-    )?;
     let known = match known(tx, nodes)? {
         Ok(known) => known,
         Err(error) => return Ok(Err(error)),
     };
     let mut cursors = Vec::with_capacity(nodes.len());
-    for (node, cursor) in nodes.iter().zip(&known) {
-        let now = match cursor {
-            Some(cursor) => Cursor { duty: cursor.duty.wanted(node.rotation), ..cursor.clone() },
-            None => {
-                let others = nodes.iter().zip(&known).filter(|(other, _)| other.area == node.area);
-                first_cursor(node, others.filter_map(|(_, it)| it.as_ref()), *heads.get(node.area))
-            }
-        };
-        if cursor.as_ref().map(|old| duty_code(old.duty)) != Some(duty_code(now.duty)) {
-            put.execute(params![
-                node.id.as_str(),
-                area_code(node.area),
-                signed(now.seq.0),
-                membership_code(now.membership),
-                now.last_receipt.map(|at| signed(at.0)),
-                duty_code(now.duty),
-            ])?;
+    for (node, kept) in nodes.iter().zip(&known) {
+        let others = nodes.iter().zip(&known).filter(|(other, _)| other.area == node.area);
+        let others = others.filter_map(|(_, it)| it.as_ref());
+        let stay = tx.prepare_cached("SELECT random()")?.query_row([], |row| row.get::<_, i64>(0))?;
+        let stay = Stay(stay.unsigned_abs() >> 1);
+        let now = cursor_now(node, kept.as_ref(), others, *heads.get(node.area), stay);
+        let is_kept = |old: &Cursor| duty_code(old.duty) == duty_code(now.duty) && old.stay == now.stay;
+        if !kept.as_ref().is_some_and(is_kept) {
+            put(tx, node, &now)?;
         }
         cursors.push(now);
     }
     Ok(Ok(cursors))
 }
 
+fn put(tx: &Transaction<'_>, node: &Node, now: &Cursor) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO cursor (node, area, seq, membership, last_receipt, duty, shield, stay)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT DO UPDATE SET seq = excluded.seq, membership = excluded.membership,
+             last_receipt = excluded.last_receipt, duty = excluded.duty, shield = excluded.shield,
+             stay = excluded.stay",
+    )?
+    .execute(params![
+        node.id.as_str(),
+        area_code(node.area),
+        signed(now.seq.0),
+        membership_code(now.membership),
+        now.last_receipt.map(|at| signed(at.0)),
+        duty_code(now.duty),
+        shield_code(now.shield.as_ref()),
+        now.stay.map(|stay| signed(stay.0)),
+    ])?;
+    Ok(())
+}
+
+fn shield_code(shield: Option<&NodeId>) -> &str {
+    shield.map_or(NOBODY, NodeId::as_str)
+}
+
 /// The stored cursor of each node, if it has one.
 fn known(tx: &Transaction<'_>, nodes: &[Arc<Node>]) -> Done<Vec<Option<Cursor>>> {
+    // Of a time when it was not kept: whom it fetches through now.
+    let mut keep =
+        tx.prepare_cached("UPDATE cursor SET shield = ?3 WHERE area = ?1 AND node = ?2 AND shield IS NULL")?;
     let mut read = tx.prepare_cached(
-        "SELECT seq, membership, last_receipt, duty, lease FROM cursor WHERE area = ?1 AND node = ?2 AND duty <> ?3",
+        "SELECT seq, membership, last_receipt, duty, lease, shield, stay FROM cursor
+         WHERE area = ?1 AND node = ?2 AND duty <> ?3",
     )?;
     let mut known = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let row = read.query_row(params![area_code(node.area), node.id.as_str(), TAKEN_OUT], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        let (area, id) = (area_code(node.area), node.id.as_str());
+        keep.execute(params![area, id, shield_code(node.shield.as_ref())])?;
+        let row = read.query_row(params![area, id, TAKEN_OUT], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
         });
         match row.optional()?.map(|row| cursor_of(&node.id, row)).transpose() {
             Ok(cursor) => known.push(cursor),
@@ -92,9 +114,13 @@ fn known(tx: &Transaction<'_>, nodes: &[Arc<Node>]) -> Done<Vec<Option<Cursor>>>
     Ok(Ok(known))
 }
 
-type Row = (i64, i64, Option<i64>, i64, Option<i64>);
+type Row = (i64, i64, Option<i64>, i64, Option<i64>, String, Option<i64>);
 
-fn cursor_of(node: &NodeId, (seq, membership, last, duty, lease): Row) -> Result<Cursor, StoreError> {
+fn cursor_of(node: &NodeId, (seq, membership, last, duty, lease, shield, stay): Row) -> Result<Cursor, StoreError> {
+    let shield = match &*shield {
+        NOBODY => None,
+        name => Some(NodeId::parse(name).ok_or_else(|| damaged("the name of a node's shield"))?),
+    };
     Ok(Cursor {
         node: node.clone(),
         seq: Seq(unsigned(seq)?),
@@ -102,6 +128,8 @@ fn cursor_of(node: &NodeId, (seq, membership, last, duty, lease): Row) -> Result
         duty: duty_of(duty)?,
         last_receipt: last.map(unsigned).transpose()?.map(UnixMillis),
         lease: lease.map(unsigned).transpose()?.map(Duration::from_millis),
+        shield,
+        stay: stay.map(unsigned).transpose()?.map(Stay),
     })
 }
 

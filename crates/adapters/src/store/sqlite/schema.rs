@@ -26,7 +26,7 @@ const STATEMENTS_KEPT: usize = 64;
 
 /// Each entry brings the schema from the version of its index to the next. `STRICT` everywhere, so
 /// that a column never holds another type than the one named here.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     r"
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,             -- 'log_id': names this log to nodes that remember positions of it
@@ -209,10 +209,16 @@ CREATE TABLE audit (                   -- what was seen from outside after a pur
     PRIMARY KEY (area, seq, node, at)
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+ALTER TABLE cursor ADD COLUMN shield TEXT; -- whom the node fetches through, '' for nobody; NULL until the first start with this version
+-- Drawn anew, 63 bits, whenever the cursor begins anew: a part of the name by which the node is told the log. NULL for a
+-- cursor that began before there were any.
+ALTER TABLE cursor ADD COLUMN stay INTEGER;
+",
 ];
 
 /// The schema version that this program writes.
-const NEWEST: i32 = 6;
+const NEWEST: i32 = 7;
 
 /// Opens a connection for writing, for reading or for checkpoints; all are set up alike.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
