@@ -60,6 +60,16 @@ impl Duty {
         }
     }
 
+    /// What comes of it when a node with this to do refuses a position for good, while an area is shown done that far.
+    #[must_use]
+    pub fn refusing(self, seq: Seq, shown: Seq) -> Refusing {
+        match self {
+            Self::Counts => Refusing::Fails,
+            Self::Returning if seq > shown => Refusing::Fails,
+            Self::Returning | Self::Drained | Self::Lapsed => Refusing::Forgets,
+        }
+    }
+
     /// What a node has to do that nobody knew before.
     #[must_use]
     pub const fn of_new(rotation: Rotation) -> Self {
@@ -68,6 +78,16 @@ impl Duty {
             Rotation::Drained => Self::Drained,
         }
     }
+}
+
+/// What comes of a node's refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusing {
+    /// The item waits for this node, so it fails, by the node's name.
+    Fails,
+    /// Nobody waits for the node there: the item may be done, and stays so. The node has to forget everything instead,
+    /// else it would hold old copies when it counts again.
+    Forgets,
 }
 
 /// How far an area is done.

@@ -177,3 +177,15 @@ fn held_watermark_stands_until_it_is_let_go_as_often() {
     watermark.let_go();
     assert_eq!(watermark.look(counts(5), Seq(9)), Seq(5));
 }
+
+#[test]
+fn refusal_fails_what_waits_for_the_node_and_nothing_that_was_done_without_it() {
+    use Refusing::{Fails, Forgets};
+    let check = |duty: Duty, expect: [Refusing; 2]| {
+        assert_eq!([Seq(5), Seq(6)].map(|seq| duty.refusing(seq, Seq(5))), expect, "{duty:?}");
+    };
+    check(Duty::Counts, [Fails, Fails]);
+    check(Duty::Returning, [Forgets, Fails]);
+    check(Duty::Drained, [Forgets, Forgets]);
+    check(Duty::Lapsed, [Forgets, Forgets]);
+}

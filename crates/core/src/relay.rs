@@ -21,6 +21,7 @@ mod deliver;
 mod found;
 mod hop;
 mod joining;
+mod refusing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,10 +71,12 @@ pub enum RelayEvent<'a> {
         /// Failures in a row.
         attempt: u32,
     },
-    /// The node cannot be told to forget everything, so it cannot join.
-    CannotJoin {
+    /// The node has to forget everything before it can be relied on, and cannot be told to.
+    CannotForget {
         /// Why.
         why: &'a Refusal,
+        /// How often it was told in a row.
+        attempt: u32,
     },
     /// A proof was tried: see [`crate::proof`].
     Proof {
@@ -262,8 +265,8 @@ impl Worker {
 
     /// Keeps receipts in the order in which they come, until no more can.
     async fn keep(&self, mut waiting: mpsc::Receiver<Due>) -> Result<(), Stopped> {
-        while let Some(Due { batch, receipt }) = waiting.recv().await {
-            self.settle(&batch, receipt).await?;
+        while let Some(due) = waiting.recv().await {
+            self.settle(due).await?;
         }
         Ok(())
     }
@@ -315,13 +318,15 @@ impl Worker {
     }
 
     /// Keeps a receipt, however long the store takes, and only then shows the cursor.
-    async fn settle(&self, batch: &[Invalidation], receipt: Receipt) -> Result<(), Stopped> {
+    async fn settle(&self, due: Due) -> Result<(), Stopped> {
+        let (Due { batch, receipt }, held) = self.answer_for(due).await?;
         let mut attempt = 0;
         while let Err(error) = self.relay.store.advance(receipt.clone()).await {
             self.give_way(&error, &mut attempt).await?;
         }
+        drop(held);
         let watermark = self.relay.board.settled(&self.node, receipt.cursor(), receipt.at);
-        self.observe(&RelayEvent::Settled { batch, receipt: &receipt, watermark });
+        self.observe(&RelayEvent::Settled { batch: &batch, receipt: &receipt, watermark });
         Ok(())
     }
 

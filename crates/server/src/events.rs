@@ -25,6 +25,10 @@ use catharsis_tcapi::cdn::Action;
 use catharsis_tcapi::code::{ErrorCode, WireError};
 use catharsis_tcapi::envelope::RequestId;
 
+/// What is told of a node that is of no use until somebody empties it.
+const CANNOT_FORGET: &str = "the node may hold old copies and cannot be told to forget everything, so it does not count: empty it, \
+    take it out of the file, and add it again with join = \"empty\"";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     action: &'static str,
@@ -285,8 +289,11 @@ impl Observer for Events {
                     Proof::Failed(_) | Proof::Unreachable(_) => {}
                 }
             }
-            RelayEvent::CannotJoin { why } => {
-                error!(node = name, %why, "a node of unknown content cannot be told to forget everything, so it cannot join");
+            RelayEvent::CannotForget { why, attempt } => {
+                // Nothing but its operator helps.
+                if attempt.is_power_of_two() {
+                    error!(node = name, %why, attempt, "{CANNOT_FORGET}");
+                }
             }
             RelayEvent::Lapsed => {
                 self.lapsed.get_or_create(&node_labels(node)).set(1);

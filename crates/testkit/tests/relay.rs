@@ -21,7 +21,8 @@ use catharsis_core::task::TaskKind;
 use catharsis_core::topology::{BoundedFence, Fence, Join, Node, Rotation};
 use catharsis_testkit::fake_cache::{Act, Effect, Told};
 use catharsis_testkit::plans::{ACCOUNT, behind, node, plan, shield};
-use catharsis_testkit::sim::{Bare, Server, World, Wrap};
+use catharsis_testkit::sim::{Bare, Chance, Server, World, Wrap};
+use catharsis_testkit::watched::{Faults, SLOW, Watch};
 use tokio::time::{Instant, sleep};
 
 const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
@@ -570,6 +571,179 @@ async fn area_whose_nodes_are_all_drained_is_done_and_the_first_that_returns_und
     sleep(Duration::from_secs(1)).await;
     assert_eq!((statuses(&server).await, duty(&server, &n)), (vec![ItemStatus::Done; 2], Duty::Counts));
     server.stop().await;
+}
+
+/// Its first cursor can be above the watermark that is shown, while that stands still for a node that returns.
+#[tokio::test(start_paused = true)]
+async fn node_that_is_added_while_another_returns_waits_for_what_the_slowest_that_counts_has_to_settle() {
+    let (slowest, returns, new) = (node("slowest"), node("returns"), node("new"));
+    // The new one's cache is there already, and cannot be told.
+    let mut world = World::new(vec![slowest.clone(), returns.clone(), new.clone()], 1);
+    world.cache(&new.id).down(Unreachable::Timeout);
+    world.nodes.pop();
+    let mut server = world.start().await;
+    world.change(&mut server, vec![slowest.clone(), drained(&returns)], &Bare).await;
+    world.cache(&returns.id).down(Unreachable::Timeout);
+    server.purge(&["/1"]).await;
+    server.settled(&slowest).await;
+    world.change(&mut server, vec![slowest.clone(), returns.clone()], &Bare).await;
+    server.purge(&["/2"]).await;
+    server.settled(&slowest).await;
+    let shown = server.board.watermark(Area::Mainland);
+
+    let all = vec![slowest.clone(), returns.clone(), new.clone()];
+    world.change(&mut server, all, &Bare).await;
+    sleep(Duration::from_secs(1)).await;
+    let standing = server.board.standing(&new.id).expect("a node on the board");
+    assert_eq!((shown, standing.settled), (Seq(1), Seq(2)), "where the slowest is that counts");
+    assert_eq!(standing.duty, Duty::Counts);
+    world.cache(&returns.id).up();
+    server.settled(&returns).await;
+    counts(&server, &returns).await;
+    server.purge(&["/3"]).await;
+    server.settled(&slowest).await;
+    let shown = [ItemStatus::Process, ItemStatus::Done, ItemStatus::Done];
+    assert_eq!(statuses(&server).await, shown, "it waits for what comes, and for nothing that all others have");
+    world.cache(&new.id).up();
+    server.settled(&new).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done; 3]);
+    server.stop().await;
+}
+
+/// A node that refuses directories, and forgets everything or not.
+fn without_directories(everything: Act) -> impl FnMut(Told<'_>) -> Act {
+    move |told| match told {
+        Told::Invalidation(one) if matches!(*one.target, Target::Prefix(_)) => {
+            Act::says(Outcome::Refused(Refusal::Unsupported))
+        }
+        Told::Invalidation(_) => Act::applied(),
+        Told::Everything(_) => everything.clone(),
+    }
+}
+
+async fn counts(server: &Server, node: &Node) {
+    let mut standing = server.board.watch(&node.id).expect("a node on the board");
+    let counts = standing.wait_for(|standing| standing.duty == Duty::Counts);
+    tokio::time::timeout(Duration::from_secs(86_400), counts).await.expect("it counts").expect("it stays");
+}
+
+fn has_forgotten_everything(world: &World, node: &Node) -> bool {
+    world.cache(&node.id).forgotten().iter().any(|it| *it.target == Target::Everything)
+}
+
+#[tokio::test(start_paused = true)]
+async fn directory_that_was_done_without_a_node_stays_done_and_the_node_forgets_everything_before_it_counts() {
+    // Told while it is drained, or only once it returns.
+    for away in [false, true] {
+        let n = node("n");
+        let mut world = World::new(vec![n.clone()], 1);
+        world.cache(&n.id).follow(without_directories(Act::applied()));
+        let mut server = world.start().await;
+        world.change(&mut server, vec![drained(&n)], &Bare).await;
+        if away {
+            world.cache(&n.id).down(Unreachable::Timeout);
+        }
+        purge_below(&server, "/d/").await;
+        server.purge(&["/1"]).await;
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(statuses(&server).await, [ItemStatus::Done; 2]);
+        world.cache(&n.id).follow(without_directories(Act::applied()));
+        world.change(&mut server, vec![n.clone()], &Bare).await;
+        counts(&server, &n).await;
+        assert!(has_forgotten_everything(&world, &n), "it would serve what was below the directory");
+        assert_eq!(statuses(&server).await, [ItemStatus::Done; 2], "done stays done");
+
+        // From now on it is waited for, and its refusal is told.
+        purge_below(&server, "/d/").await;
+        server.settled(&n).await;
+        assert_eq!(statuses(&server).await[0], ItemStatus::Fail);
+        server.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn directory_that_is_accepted_while_a_node_returns_that_cannot_do_it_fails_by_its_name() {
+    let (n, other) = (node("n"), node("other"));
+    let mut world = World::new(vec![n.clone(), other.clone()], 1);
+    let mut server = world.start().await;
+    world.change(&mut server, vec![drained(&n), other.clone()], &Bare).await;
+    world.cache(&n.id).down(Unreachable::Timeout);
+    server.purge(&["/1"]).await;
+    server.settled(&other).await;
+    world.change(&mut server, vec![n.clone(), other.clone()], &Bare).await;
+    purge_below(&server, "/d/").await;
+    server.settled(&other).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Process, ItemStatus::Done]);
+    world.cache(&n.id).follow(without_directories(Act::applied()));
+    counts(&server, &n).await;
+    server.settled(&n).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Fail, ItemStatus::Done]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_can_neither_do_directories_nor_forget_everything_returns_once_it_was_emptied() {
+    let n = node("n");
+    let mut world = World::new(vec![n.clone()], 1);
+    let cannot = || without_directories(Act::says(Outcome::Refused(Refusal::Unsupported)));
+    world.cache(&n.id).follow(cannot());
+    let mut server = world.start().await;
+    world.change(&mut server, vec![drained(&n)], &Bare).await;
+    purge_below(&server, "/d/").await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done]);
+    world.change(&mut server, vec![n.clone()], &Bare).await;
+    server.purge(&["/1"]).await;
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(duty(&server, &n), Duty::Returning, "it may hold what was below the directory");
+    assert_eq!(statuses(&server).await[1], ItemStatus::Done, "done stays done");
+
+    world.change(&mut server, Vec::new(), &Bare).await;
+    world.change(&mut server, vec![Node { join: Join::Empty, ..n.clone() }], &Bare).await;
+    assert_eq!((duty(&server, &n), statuses(&server).await), (Duty::Counts, vec![ItemStatus::Done; 2]));
+    server.purge(&["/2"]).await;
+    server.settled(&n).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done; 3]);
+    server.stop().await;
+}
+
+/// The world with a store that takes [`SLOW`] to keep a receipt.
+struct SlowToKeep(Watch);
+
+impl Wrap for SlowToKeep {
+    fn store(&self, world: &World) -> Arc<dyn Store> {
+        self.0.unchecked_store(world)
+    }
+
+    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
+        Bare.purger(world, node)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_that_is_being_kept_while_its_node_is_drained_undoes_nothing() {
+    let (n, other) = (node("n"), node("other"));
+    let world = World::new(vec![n.clone(), other.clone()], 1);
+    let half = SLOW / 2;
+    world.cache(&n.id).follow(move |_| Act::says(Outcome::Refused(Refusal::Unsupported)).after(half));
+    let faults = Faults { slow: 100, ..Faults::default() };
+    let server = world.start_with(&SlowToKeep(Watch::new(faults, Chance::new(1)))).await;
+    purge_below(&server, "/d/").await;
+    // The other's receipt is kept at the end of `SLOW`, its own half of that later: it is on its way.
+    sleep(half + Duration::from_secs(1)).await;
+    let held = server.board.hold();
+    let nodes = [drained(&n), other.clone()].map(Arc::new);
+    let cursors = world.store.cursors(&nodes).await.expect("memory never fails");
+    server.board.bring(&held, &nodes, cursors);
+    drop(held);
+    let mut was_done = false;
+    for _ in 0..100 {
+        sleep(half / 25).await;
+        let now = statuses(&server).await;
+        assert!(now == [ItemStatus::Done] || !was_done, "it was done and is {now:?}");
+        was_done = now == [ItemStatus::Done];
+    }
+    assert_eq!(statuses(&server).await, [ItemStatus::Fail], "it was waited for when it refused");
+    server.crash().await;
 }
 
 #[tokio::test(start_paused = true)]

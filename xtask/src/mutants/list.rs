@@ -73,7 +73,7 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "join: nothing forgotten",
         file: "crates/core/src/relay/joining.rs",
-        text: "                    self.forget_everything(cursor).await?;\n                    // From",
+        text: "                    self.forget_everything(upto).await?;\n                    // From",
         instead: "                    // From",
     },
     Mutation {

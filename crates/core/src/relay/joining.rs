@@ -44,6 +44,17 @@ impl Worker {
     /// on the fence's own schedule: a fetch under way could bring an old copy back here as well.
     pub(super) async fn join(&self, cursor: Seq) -> Result<(), Stopped> {
         self.shield_has_joined(cursor).await?;
+        self.forget_by_schedule(cursor).await?;
+        let mut attempt = 0;
+        while let Err(error) = self.relay.store.joined(&self.node.id, self.node.area, cursor).await {
+            self.give_way(&error, &mut attempt).await?;
+        }
+        self.relay.board.joined(&self.node.id, cursor);
+        Ok(())
+    }
+
+    /// Has the node forget everything, as often as its fence asks for. Its shield has settled that position.
+    pub(super) async fn forget_by_schedule(&self, upto: Seq) -> Result<(), Stopped> {
         match self.node.fence.schedule() {
             Schedule::Timed(passes) => {
                 let mut first = None;
@@ -51,22 +62,17 @@ impl Worker {
                     if let Some(first) = first {
                         self.sleep_until(Tick::after(first, pass)).await?;
                     }
-                    self.forget_everything(cursor).await?;
+                    self.forget_everything(upto).await?;
                     // From the end of the first pass, however long it took: a fetch may have begun just before that.
                     first = first.or(Some(self.relay.clock.tick()));
                 }
             }
             Schedule::Landed => {
-                self.forget_everything(cursor).await?;
-                self.all_landed(cursor).await?;
-                self.forget_everything(cursor).await?;
+                self.forget_everything(upto).await?;
+                self.all_landed(upto).await?;
+                self.forget_everything(upto).await?;
             }
         }
-        let mut attempt = 0;
-        while let Err(error) = self.relay.store.joined(&self.node.id, self.node.area, cursor).await {
-            self.give_way(&error, &mut attempt).await?;
-        }
-        self.relay.board.joined(&self.node.id, cursor);
         Ok(())
     }
 
@@ -98,7 +104,7 @@ impl Worker {
                     self.relay.board.untroubled(&self.node.id);
                     return Ok(());
                 }
-                Outcome::Refused(why) => self.observe(&RelayEvent::CannotJoin { why: &why }),
+                Outcome::Refused(why) => self.observe(&RelayEvent::CannotForget { why: &why, attempt }),
                 Outcome::Unreachable(why) => self.unreachable(why, attempt),
             }
             self.pause(attempt).await?;
