@@ -140,7 +140,8 @@ pub(crate) async fn nodes(options: Nodes, console: &mut Console) -> Result<(), E
         console.json(&answer);
         return Ok(());
     }
-    let heading = ["NODE", "AREA", "TIER", "KIND", "FENCE", "ROTATION", "STATE", "CURSOR", "LAG", "LAST RECEIPT"];
+    let heading =
+        ["NODE", "AREA", "TIER", "KIND", "FENCE", "ROTATION", "STATE", "LEASE", "CURSOR", "LAG", "LAST RECEIPT"];
     console.table(&heading, &answer.nodes.iter().map(node_row).collect::<Vec<_>>());
     for node in &answer.nodes {
         let cannot = node.abilities.iter().filter(|(_, ability)| *ability == "none").map(|(scope, _)| scope.as_str());
@@ -168,10 +169,20 @@ fn node_row(node: &CacheNode) -> Vec<String> {
         node.fence.clone(),
         node.rotation.clone(),
         node.state.clone(),
+        lease(node.lease_end_ms, now_ms()),
         node.cursor.to_string(),
         node.lag.to_string(),
         last,
     ]
+}
+
+/// What is left of a node's lease.
+fn lease(end: Option<u64>, now: u64) -> String {
+    match end {
+        None => "-".to_owned(),
+        Some(end) if end <= now => "ended".to_owned(),
+        Some(end) => span(end - now),
+    }
 }
 
 pub(crate) fn span(millis: u64) -> String {
@@ -198,6 +209,11 @@ fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lease_is_shown_by_what_is_left_of_it() {
+        assert_eq!([None, Some(5_000), Some(7_500)].map(|end| lease(end, 5_000)), ["-", "ended", "2.5 s"]);
+    }
 
     #[test]
     fn spans_are_short_and_exact_enough() {

@@ -320,6 +320,16 @@ impl Board {
         self.change(node, |standing| standing.lease = lease);
     }
 
+    /// Shows when a node's lease has certainly ended. Nobody waits for that, so nobody is woken.
+    pub(crate) fn lease_ends(&self, node: &NodeId, at: Option<UnixMillis>) {
+        if let Some(cell) = self.roster().cells.get(node) {
+            cell.send_if_modified(|standing| {
+                standing.lease_ends = at;
+                false
+            });
+        }
+    }
+
     pub(crate) fn applied(&self, node: &NodeId, upto: Seq) {
         self.change(node, |standing| standing.applied = standing.applied.max(upto));
     }

@@ -23,6 +23,12 @@ impl UnixMillis {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }
 
+    /// The point that much later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The point that much earlier; 1970 at the earliest.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {

@@ -184,6 +184,15 @@ impl Keeper {
         if standing.trouble.is_some() {
             self.silent_since = Some(self.silent_since.unwrap_or(began));
         }
+        self.show_end(now);
+    }
+
+    /// Shows people when the node's lease has ended, by the wall clock of this moment.
+    fn show_end(&self, now: Tick) {
+        let relay = &self.relay;
+        let is_leased = relay.board.standing(&self.node.id).is_some_and(|standing| standing.lease.is_some());
+        let left = self.terms.ended_at().since(now);
+        relay.board.lease_ends(&self.node.id, is_leased.then(|| relay.clock.wall().after(left)));
     }
 
     /// Has the store keep how long leases may be from now on. A longer one stays as long as one of it may be in force.

@@ -26,6 +26,7 @@ pub async fn come_back(relay: Relay, node: Arc<Node>, stop: CancellationToken) {
 }
 
 async fn return_one(relay: &Relay, node: &Arc<Node>) {
+    relay.board.lease_ends(&node.id, None);
     // Without leases nobody else lets it return, and it may use its copies as soon as its operator wants that.
     relay.board.recall(node);
     if !relay.board.has_returned(&node.id).await {

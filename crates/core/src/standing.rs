@@ -35,6 +35,8 @@ pub struct Standing {
     pub abilities: Option<Abilities>,
     /// The longest lease that it may have been granted; `None` when it is not known to need one.
     pub lease: Option<Duration>,
+    /// By then that has certainly ended, unless it is renewed; `None` when nobody grants it any.
+    pub lease_ends: Option<UnixMillis>,
     /// Before it counts again it must have settled this too: what nodes behind it may have passed meanwhile.
     pub owes: Seq,
     /// By which it is told positions, if it keeps them.
@@ -65,6 +67,7 @@ pub(crate) fn first_standing(node: &Node, cursor: Option<Cursor>, head: Seq) -> 
         proof: None,
         abilities: None,
         lease: cursor.as_ref().and_then(|cursor| cursor.lease),
+        lease_ends: None,
         owes: owed_by(duty, head),
         stay: cursor.and_then(|cursor| cursor.stay),
     }

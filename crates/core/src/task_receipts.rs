@@ -290,6 +290,7 @@ mod tests {
             proof: None,
             abilities: None,
             lease: None,
+            lease_ends: None,
             owes: Seq::ZERO,
             stay: None,
         }

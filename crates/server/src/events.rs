@@ -105,6 +105,7 @@ pub struct Events {
     consistency: Gauge<f64, std::sync::atomic::AtomicU64>,
     audited: Mutex<Audited>,
     lapsed: Family<NodeLabels, Gauge>,
+    lease: Family<NodeLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     applied: Histogram,
     done: Histogram,
 }
@@ -131,6 +132,7 @@ impl Default for Events {
             consistency: Gauge::default(),
             audited: Mutex::default(),
             lapsed: Family::default(),
+            lease: Family::default(),
             applied: latency(),
             done: latency(),
         };
@@ -160,6 +162,8 @@ impl Events {
         r.register("consistency_nines", consistency, self.consistency.clone());
         let lapsed = "1 while nobody waits for a node because its lease has ended, 0 once it counts again";
         r.register("node_lapsed", lapsed, self.lapsed.clone());
+        let lease = "What is left of a node's lease; 0 once it has certainly ended";
+        r.register_with_unit("node_lease", lease, Unit::Seconds, self.lease.clone());
         let applied = "From acceptance until a node has carried out a purge once";
         r.register_with_unit("purge_applied", applied, Unit::Seconds, self.applied.clone());
         let done = "From acceptance until every node of an area has settled a purge, fence included";
@@ -182,6 +186,14 @@ impl Events {
         let labels = node_labels(node);
         self.backlog.get_or_create(&labels).set(i64::try_from(lag.backlog).unwrap_or(i64::MAX));
         self.lag.get_or_create(&labels).set(lag.lag.as_secs_f64());
+    }
+
+    /// What is left of a node's lease; `None` for one that has none to lose.
+    pub fn node_lease(&self, node: &Node, left: Option<Duration>) {
+        match left {
+            Some(left) => drop(self.lease.get_or_create(&node_labels(node)).set(left.as_secs_f64())),
+            None => drop(self.lease.remove(&node_labels(node))),
+        }
     }
 
     /// How many bans a Varnish was seen to hold.
@@ -213,6 +225,7 @@ impl Events {
         self.proven.remove(&labels);
         self.bans.remove(&labels);
         self.lapsed.remove(&labels);
+        self.lease.remove(&labels);
         self.unreachable.remove(&labels);
         for outcome in ["applied", "absent", "refused"] {
             let NodeLabels { node, area } = node_labels(node);

@@ -11,7 +11,7 @@ use catharsis_core::duty::Duty;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::lease::{Grant, Named, NodeMillis, Run};
 use catharsis_core::leasing::lease;
-use catharsis_core::ports::{Lessor, Log, Purger, Store, Trusts};
+use catharsis_core::ports::{Clock, Lessor, Log, Purger, Store, Trusts};
 use catharsis_core::receipt::Unreachable;
 use catharsis_core::relay::{Relay, Worker};
 use catharsis_core::retry::RetryPolicy;
@@ -345,5 +345,37 @@ async fn edges_pass_a_lapsed_shield_and_it_trusts_nothing_before_it_has_settled_
     };
     server.until("a lease of the shield", granted).await;
     server.until("the next purge", |it| it.standing(&e).settled >= next).await;
+    server.crash();
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_of_a_lease_is_shown_and_never_before_the_edge_has_lost_it() {
+    let (n, edge) = (node("n"), Edge::new());
+    let world = World::new(vec![n.clone()], 1);
+    let server = Server::start(&world, &[(&n, &edge)]).await;
+    let left = |server: &Server| {
+        let end = server.standing(&n).lease_ends.expect("it needs leases");
+        world.clock.wall().until(end)
+    };
+    sleep(LENGTH).await;
+    for _ in 0..50 {
+        sleep(Duration::from_millis(370)).await;
+        let left = left(&server);
+        // Counted from a clock that the edge named up to a third of a lease before, and renewed a third later.
+        assert!(left > LENGTH * 3 / 10 && left < LENGTH * 12 / 10, "it is renewed in time: {left:?}");
+    }
+    cut_off(&world, &n, &edge);
+    purge(&world, "/1").await;
+    server.until("the end", |it| it.duty(&n) == Duty::Lapsed).await;
+    assert!(left(&server).is_zero() && !edge.trusts_its_copies());
+    // A clock that is set shows another time, of the same moment.
+    reconnect(&world, &n, &edge);
+    world.clock.jump(-100_000);
+    server.until("a lease", |it| it.duty(&n) == Duty::Counts && edge.trusts_its_copies()).await;
+    sleep(LENGTH).await;
+    assert!(left(&server) < LENGTH * 12 / 10);
+    edge.go(Way::NeedsNoLease);
+    sleep(LENGTH).await;
+    assert_eq!(server.standing(&n).lease_ends, None, "it has none to lose");
     server.crash();
 }

@@ -273,6 +273,7 @@ fn cache_node(report: &NodeReport) -> CacheNode {
         head: report.head.0,
         lag: report.head.distance_from(standing.settled),
         last_receipt_ms: standing.last_receipt.map(|at| at.0),
+        lease_end_ms: standing.lease_ends.map(|at| at.0),
         abilities: standing.abilities.iter().flat_map(abilities).collect(),
         proof: standing.proof.as_ref().map(|(proof, _)| proof.to_string()),
         proof_at_ms: standing.proof.as_ref().map(|(_, at)| at.0),

@@ -75,6 +75,8 @@ impl Ops {
         if let Some(ops) = &self.service {
             for report in ops.service.nodes() {
                 self.events.node_lag(&report.node, node_lag(ops, &report).await);
+                let left = report.standing.lease_ends.map(|end| ops.clock.wall().until(end));
+                self.events.node_lease(&report.node, left);
             }
         }
         self.events.metrics()

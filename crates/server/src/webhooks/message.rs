@@ -183,6 +183,7 @@ mod tests {
             proof: None,
             abilities: None,
             lease: None,
+            lease_ends: None,
             owes: Seq(0),
             stay: None,
         };

@@ -1,9 +1,9 @@
 //! A built-in edge that is cut off from its relay, as processes of their own with a wire between them.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use catharsis_tcapi::cdn::{DescribeCacheNodesResponse, TaskStatus};
+use catharsis_tcapi::cdn::{CacheNode, DescribeCacheNodesResponse, TaskStatus};
 use catharsis_testkit::client::{Fetched, Source, get};
 use catharsis_testkit::origin::Origin;
 use serde_json::json;
@@ -14,7 +14,8 @@ use crate::support::{Client, PATIENCE, Setup, free_address};
 
 const HOST: &str = "inland.a.test";
 const LEASE: Duration = Duration::from_secs(2);
-const IMPATIENT: &str = "[relay]\nretry_max = \"200ms\"\n";
+/// A server that is ended waits for the attempt that it is in, which gets no answer where the wire is cut.
+const IMPATIENT: &str = "[relay]\nretry_max = \"200ms\"\nbatch_timeout = \"1s\"\n";
 
 /// A wire from the relay to the edge's control listener, which can be cut and mended. Cut, what was under way is
 /// lost without a word, and nothing answers: as when a cable is pulled.
@@ -79,10 +80,29 @@ async fn await_hit(edge: SocketAddr, path: &str) -> Fetched {
     }
 }
 
-async fn state(client: &Client) -> String {
-    let answer: DescribeCacheNodesResponse =
+async fn edge_of(client: &Client) -> CacheNode {
+    let mut answer: DescribeCacheNodesResponse =
         client.call("DescribeCacheNodes", &json!({})).await.expect("it has no parameters");
-    answer.nodes[0].state.clone()
+    answer.nodes.remove(0)
+}
+
+async fn state(client: &Client) -> String {
+    edge_of(client).await.state
+}
+
+/// Waits until what is left of the edge's lease is as wanted; `None` where it has none to lose.
+async fn await_lease(client: &Client, what: &str, is_wanted: impl Fn(Option<Duration>) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let end = edge_of(client).await.lease_end_ms.map(Duration::from_millis);
+        let left = end.map(|end| end.saturating_sub(now));
+        if is_wanted(left) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: {left:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn await_state(client: &Client, wanted: &str) {
@@ -148,6 +168,52 @@ async fn whole_edge_that_is_cut_off_keeps_nobody_waiting_beyond_its_lease_and_se
     }
     assert_eq!(client.receipts(&second).await.nodes[0].pending, 0, "it has caught up");
     wire.cut();
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_lease_is_shown_and_changes_with_the_file_both_ways() {
+    let origin = Origin::start().await;
+    let (traffic, control) = (free_address(), free_address());
+    let _edge = Setup::edge_only(traffic, control, origin.address()).start();
+    let wire = Wire::to(control).await;
+    let base = Setup::new().section(IMPATIENT);
+    let with =
+        |lease: &str| base.clone().node("edge", "mainland", "edge", wire.address, &format!("lease = \"{lease}\"\n"));
+    let server = with("1s").start();
+    let client = server.client();
+    let seconds = Duration::from_secs_f64;
+    let short = |left: Option<Duration>| left.is_some_and(|left| left > seconds(0.3) && left < seconds(1.5));
+    let long = |left: Option<Duration>| left.is_some_and(|left| left > seconds(2.5) && left < seconds(5.0));
+    await_lease(&client, "the lease of the start", short).await;
+    let (_, metrics) = server.ops("/metrics").await;
+    assert!(metrics.contains("catharsis_node_lease_seconds{node=\"edge\",area=\"mainland\"} "), "{metrics}");
+
+    let follow = |lease: &str| {
+        with(lease).write();
+        server.signal("HUP");
+        server.await_event("configuration read again");
+    };
+    follow("4s");
+    await_lease(&client, "a longer one", long).await;
+    follow("1s");
+    await_lease(&client, "a shorter one, once the longer has ended", short).await;
+    assert_eq!(await_hit(traffic, "/p").await.body, "v1");
+    follow("none");
+    await_lease(&client, "none", |left| left.is_none()).await;
+    follow("1s");
+    await_lease(&client, "one again", short).await;
+
+    // The one that is in force is the one that counts.
+    assert_eq!(await_hit(traffic, "/p").await.body, "v1");
+    origin.set_version("/p", 2);
+    wire.cut();
+    let began = Instant::now();
+    let task = purge(&client, "/p").await;
+    client.await_status(&task, TaskStatus::Done).await;
+    assert!(began.elapsed() < seconds(3.0), "{:?}", began.elapsed());
+    assert_eq!(page(traffic, "/p").await.body, "v2");
+    await_lease(&client, "it has ended", |left| left == Some(Duration::ZERO)).await;
     drop(server);
 }
 

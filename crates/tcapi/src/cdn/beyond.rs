@@ -218,7 +218,7 @@ pub struct CacheNode {
     pub fence: String,
     /// `in`, or `drained`: it is told every purge, and nobody waits for it.
     pub rotation: String,
-    /// `ok`, `joining`, `returning`, `drained` or `unreachable`.
+    /// `ok`, `joining`, `returning`, `drained`, `lapsed` or `unreachable`.
     pub state: String,
     /// Everything up to this position of its area's log was sent to it.
     pub applied: u64,
@@ -231,6 +231,10 @@ pub struct CacheNode {
     /// When its last receipt came, milliseconds since 1970; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_receipt_ms: Option<u64>,
+    /// When its lease has certainly ended, unless it is renewed, milliseconds since 1970; in the past when it has. Absent
+    /// for a node that uses its copies without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_end_ms: Option<u64>,
     /// What it can be told: `none`, `delete` or `delete, expire` for each of `url`, `prefix`, `host`,
     /// `everything` and `tag`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
