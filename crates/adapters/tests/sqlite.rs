@@ -10,9 +10,9 @@ use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::clock::UnixMillis;
 use catharsis_core::error::{StoreError, SubmitError};
 use catharsis_core::invalidation::Seq;
-use catharsis_core::ports::{Log, Store};
+use catharsis_core::ports::{Cursor, Log, Membership, Store};
 use catharsis_testkit::conformance::{Fixture, Pair};
-use catharsis_testkit::plans::plan;
+use catharsis_testkit::plans::{behind, plan, shield};
 use tempfile::TempDir;
 
 const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
@@ -73,6 +73,34 @@ async fn second_server_on_one_file_is_told_that_it_is_in_use() {
     store.close().await;
     drop((store, log));
     fixture.store();
+}
+
+/// Version 6 did not keep whom a node fetches through: nobody moves by the upgrade, and the next move is seen.
+#[tokio::test]
+async fn store_that_did_not_keep_shields_takes_those_of_the_file_and_sees_the_next_move() {
+    let fixture = Sqlite::new();
+    let nodes = |of: &str| [shield("s1"), shield("s2"), behind("e", of)].map(Arc::new);
+    let cursors = async |of: &str| -> Vec<Cursor> {
+        let (store, _) = fixture.store();
+        let cursors = store.cursors(&nodes(of)).await.expect("readable");
+        store.close().await;
+        cursors
+    };
+    let (store, _) = fixture.store();
+    store.cursors(&nodes("s1")).await.expect("readable");
+    store.submit(plan(1, &["http://a.test/1"], MAINLAND)).await.expect("writable");
+    store.close().await;
+    drop(store);
+    let connection = rusqlite::Connection::open(fixture.path()).expect("a database");
+    let before = "ALTER TABLE cursor DROP COLUMN shield; ALTER TABLE cursor DROP COLUMN stay; PRAGMA user_version = 6";
+    connection.execute_batch(before).expect("editable");
+    drop(connection);
+
+    let upgraded = cursors("s1").await;
+    assert_eq!((upgraded[2].membership, upgraded[2].stay), (Membership::Member, None), "it stays as it is");
+    let moved = cursors("s2").await;
+    assert_eq!((moved[2].membership, moved[0].stay), (Membership::Joining, None));
+    assert!(moved[2].stay.is_some());
 }
 
 #[tokio::test]
