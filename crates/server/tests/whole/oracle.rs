@@ -158,13 +158,3 @@ async fn whole_oracle_sees_nothing_old_at_squid_with_a_hop() {
 async fn whole_oracle_catches_squid_behind_a_hop_without_its_fence() {
     is_caught_without_its_fence(SetUp::Hop(Cache::Squid)).await;
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whole_oracle_sees_nothing_old_at_trafficserver_with_a_hop() {
-    serves_nothing_old(SetUp::Hop(Cache::TrafficServer)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whole_oracle_catches_trafficserver_behind_a_hop_without_its_fence() {
-    is_caught_without_its_fence(SetUp::Hop(Cache::TrafficServer)).await;
-}

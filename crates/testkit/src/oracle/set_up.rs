@@ -10,8 +10,7 @@ pub enum SetUp {
     Edge,
     /// Two of them: one fetches through the other.
     EdgeBehindShield,
-    /// Third-party caches by their sample configurations, with a bounded fence. Not Traffic Server: it holds a purge back by a second
-    /// while it fetches, and after the 4.5 s of the fence besides too few purges meet a fetch.
+    /// Third-party caches by their sample configurations, with a bounded fence.
     Bounded(Cache),
     /// Third-party caches that fetch through a built-in edge as their origin hop.
     Hop(Cache),
@@ -42,14 +41,16 @@ impl Cache {
         }
     }
 
-    const ALL: [Self; 4] = [Self::Varnish, Self::Nginx, Self::Squid, Self::TrafficServer];
+    /// Those that the oracle watches. Not Traffic Server: behind a hop old variants came back there (docs/caches), and nothing else was
+    /// caught without a fence.
+    const WATCHED: [Self; 3] = [Self::Varnish, Self::Nginx, Self::Squid];
 }
 
 impl SetUp {
-    /// All of them.
+    /// All that are run.
     pub fn all() -> impl Iterator<Item = Self> {
-        let bounded = [Cache::Varnish, Cache::Nginx, Cache::Squid].map(Self::Bounded);
-        [Self::Edge, Self::EdgeBehindShield].into_iter().chain(bounded).chain(Cache::ALL.map(Self::Hop))
+        let bounded = Cache::WATCHED.map(Self::Bounded);
+        [Self::Edge, Self::EdgeBehindShield].into_iter().chain(bounded).chain(Cache::WATCHED.map(Self::Hop))
     }
 
     /// As the command line calls it.

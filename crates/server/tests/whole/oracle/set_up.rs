@@ -104,7 +104,7 @@ pub(super) const fn directories(set_up: SetUp) -> Directories {
 /// took three seconds has to be fresh for longer to be served at all.
 pub(super) const fn fresh_max(set_up: SetUp) -> u8 {
     match set_up {
-        SetUp::Bounded(Cache::TrafficServer) | SetUp::Hop(Cache::TrafficServer) => 10,
+        SetUp::Bounded(Cache::TrafficServer) | SetUp::Hop(Cache::TrafficServer) => 20,
         SetUp::Edge
         | SetUp::EdgeBehindShield
         | SetUp::Bounded(Cache::Varnish | Cache::Nginx | Cache::Squid)
