@@ -16,6 +16,7 @@ use crate::area::{Area, PerArea};
 use crate::clock::UnixMillis;
 use crate::duty::{Duty, Watermark};
 use crate::invalidation::Seq;
+use crate::level::Level;
 use crate::ports::{Cursor, Log, Membership};
 use crate::proof::Proof;
 use crate::receipt::Unreachable;
@@ -42,7 +43,8 @@ impl std::fmt::Debug for Board {
 #[derive(Debug)]
 struct Roster {
     nodes: Arc<[Arc<Node>]>,
-    cells: HashMap<NodeId, watch::Sender<Standing>>,
+    /// Shared with those who wait.
+    cells: HashMap<NodeId, Arc<Level<Standing>>>,
     watermarks: PerArea<Watermark>,
 }
 
@@ -75,7 +77,7 @@ pub struct WatermarkMove {
 impl Roster {
     fn members(&self, area: Area) -> impl Iterator<Item = (Duty, Seq)> {
         let there = self.nodes.iter().filter(move |node| node.area == area);
-        let standing = |cell: &watch::Sender<Standing>| {
+        let standing = |cell: &Arc<Level<Standing>>| {
             let standing = cell.borrow();
             (standing.duty, standing.settled)
         };
@@ -98,7 +100,7 @@ impl Board {
         let mut known: HashMap<NodeId, Cursor> = cursors.into_iter().map(|c| (c.node.clone(), c)).collect();
         let cells = nodes.iter().map(|node| {
             let standing = first_standing(node, known.remove(&node.id), log.head(node.area));
-            (node.id.clone(), watch::Sender::new(standing))
+            (node.id.clone(), Arc::new(Level::new(standing)))
         });
         let cells = cells.collect();
         let mut roster = Roster { nodes: nodes.into(), cells, watermarks: PerArea::default() };
@@ -160,29 +162,27 @@ impl Board {
 
     /// As [`Self::shield_beyond`], for [`Self::hop_limit`].
     pub async fn hop_beyond(&self, hop: &NodeId, after: Seq) {
-        if let Some(mut moves) = self.watch(hop)
-            && moves.wait_for(|standing| known(standing) > after).await.is_ok()
-        {
-            return;
-        }
-        std::future::pending().await
+        self.reaches(hop, |standing| known(standing) > after).await;
     }
 
     /// Waits until the shield's limit is beyond `after`. Level-triggered: what happened before the
     /// call counts, so no move is missed. Never ends for a shield that is not, or no longer, on the board.
     pub async fn shield_beyond(&self, shield: &NodeId, after: Seq) {
-        if let Some(mut moves) = self.watch(shield)
-            && moves.wait_for(|standing| limit(standing) > after).await.is_ok()
-        {
-            return;
+        self.reaches(shield, |standing| limit(standing) > after).await;
+    }
+
+    async fn reaches(&self, node: &NodeId, is_reached: impl Fn(&Standing) -> bool) {
+        let cell = self.roster().cells.get(node).cloned();
+        match cell {
+            Some(cell) => cell.wait_for(is_reached).await,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
     }
 
     /// A receiver of a node's standing, for whoever shows it as it changes. It ends when the node is taken out.
     #[must_use]
     pub fn watch(&self, node: &NodeId) -> Option<watch::Receiver<Standing>> {
-        self.roster().cells.get(node).map(watch::Sender::subscribe)
+        self.roster().cells.get(node).map(|cell| cell.subscribe())
     }
 
     /// Changes whenever a node's standing does, and whenever nodes come or go.
@@ -236,8 +236,11 @@ impl Board {
                     {
                         standing.duty = Duty::Returning;
                     }
-                    let cell = roster.cells.entry(node.id.clone());
-                    cell.or_insert_with(|| watch::Sender::new(standing.clone())).send_replace(standing);
+                    match roster.cells.get(&node.id) {
+                        // Whoever waits for it goes on to wait.
+                        Some(cell) => cell.send_modify(|it| *it = standing),
+                        None => drop(roster.cells.insert(node.id.clone(), Arc::new(Level::new(standing)))),
+                    }
                 }
             }
         }

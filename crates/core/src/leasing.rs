@@ -60,6 +60,7 @@ pub async fn lease(relay: Relay, node: Arc<Node>, lessor: Arc<dyn Lessor>, lengt
     // What is dropped with the stop is a call, whose grant was counted before it was sent, or a write that the next
     // start finds done or repeats.
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         () = keeper.run() => {}
     }
@@ -131,7 +132,9 @@ impl Keeper {
                             moves.changed().await
                         }
                     };
+                    // Either way it looks again; the time goes first, for a node may move all the while.
                     tokio::select! {
+                        biased;
                         () = self.relay.clock.sleep_until(until) => {}
                         gone = moved => if gone.is_err() { return },
                     }
@@ -150,6 +153,7 @@ impl Keeper {
         let grant = if may { self.terms.grant() } else { None };
         self.granted = grant.map(|it| it.run);
         let heard = tokio::select! {
+            biased;
             heard = self.lessor.call(grant) => heard,
             // What was granted counts, as if it had arrived.
             () = self.relay.clock.sleep_until(began.after(self.length / 6)) => Err(Unreachable::Timeout),

@@ -44,6 +44,7 @@ pub mod audit;
 pub mod board;
 pub mod error;
 pub mod leasing;
+pub mod level;
 pub mod ports;
 pub mod proof;
 pub mod push;

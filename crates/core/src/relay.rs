@@ -285,7 +285,9 @@ impl Worker {
                 None => std::future::pending().await,
             }
         };
+        // In this order: who waits looks at everything again, so none of them is starved.
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Err(Stopped),
             () = more => Ok(()),
             () = due => Ok(()),
@@ -359,7 +361,9 @@ impl Worker {
 
     /// Sleeps, unless the worker is stopped meanwhile.
     async fn sleep_until(&self, until: Tick) -> Result<(), Stopped> {
+        // A worker that is to stop does not begin another attempt.
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Err(Stopped),
             () = self.relay.clock.sleep_until(until) => Ok(()),
         }

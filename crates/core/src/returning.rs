@@ -20,6 +20,7 @@ use crate::topology::Node;
 pub async fn come_back(relay: Relay, node: Arc<Node>, stop: CancellationToken) {
     // What is dropped with the stop is at most a write that may be repeated, or that the next start finds done.
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         () = return_one(&relay, &node) => {}
     }

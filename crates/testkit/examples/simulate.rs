@@ -2,12 +2,13 @@
 //!
 //! What this is: seeds played one after the other ([`catharsis_testkit::sim::run`]); each that breaks a promise prints it,
 //! with the line that plays it again. `--purges N` ends it after so many node-purges, `--first` at the first broken
-//! promise. What this is not: a judge; that is in the simulation.
+//! promise; `--trace` prints all that happens. What this is not: a judge; that is in the simulation.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use catharsis_testkit::sim::run::{Planted, play};
+use catharsis_testkit::sim::Telling;
+use catharsis_testkit::sim::run::{Planted, play_telling};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -21,11 +22,13 @@ fn main() -> ExitCode {
     };
     let enough = number("--purges").unwrap_or(u64::MAX);
     let is_first_enough = words.iter().any(|word| word == "--first");
+    let is_told = words.iter().any(|word| word == "--trace");
+    let telling = if is_told { Telling::Aloud } else { Telling::Quiet };
     let began = Instant::now();
     let (mut purges, mut reads, mut judged, mut failed) = (0, 0, 0, 0);
     let mut played_seeds = 0;
     for seed in seeds {
-        let played = play(seed, Planted::Nothing);
+        let played = play_telling(seed, Planted::Nothing, telling);
         played_seeds += 1;
         purges += played.node_purges;
         reads += played.reads;

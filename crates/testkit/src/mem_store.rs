@@ -17,6 +17,7 @@ use catharsis_core::duty::Duty;
 use catharsis_core::error::{ChangeError, StoreError, SubmitError};
 use catharsis_core::history::{HistoryFilter, HistoryPage, HistoryQuery, HostScope, ItemRow, Keyword, TaskRecord};
 use catharsis_core::invalidation::Seq;
+use catharsis_core::level::Level;
 use catharsis_core::limits::CLIENT_TOKEN_KEPT;
 use catharsis_core::notice::{Notice, Told, Undelivered};
 use catharsis_core::plan::{Claim, Plan, Toll};
@@ -42,13 +43,13 @@ pub struct MemStore {
 #[derive(Debug)]
 pub(crate) struct Inner {
     state: Mutex<State>,
-    pub(crate) heads: PerArea<watch::Sender<Seq>>,
+    pub(crate) heads: PerArea<Level<Seq>>,
     pub(crate) push_version: watch::Sender<u64>,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        let heads = PerArea::from_fn(|_| watch::Sender::new(Seq::ZERO));
+        let heads = PerArea::from_fn(|_| Level::new(Seq::ZERO));
         Self { state: Mutex::default(), heads, push_version: watch::Sender::new(0) }
     }
 }
@@ -221,7 +222,7 @@ impl Store for MemStore {
             state.tasks.push(TaskRecord { task: plan.task, first });
             // Announced under the lock: the next submission counts on from here.
             for area in Area::ALL {
-                self.inner.heads.get(area).send_replace(*heads.get(area));
+                self.inner.heads.get(area).send_modify(|head| *head = *heads.get(area));
             }
             heads
         };

@@ -15,6 +15,7 @@ pub mod run;
 mod steps;
 mod third_party;
 mod topologies;
+mod trace;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -45,6 +46,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::trace::Telling;
 use crate::fake_cache::FakeCache;
 use crate::mem_log::MemLog;
 use crate::mem_store::MemStore;

@@ -44,6 +44,20 @@ fn no_client_reads_old_content_where_a_seed_once_found_some() {
     }
 }
 
+#[test]
+fn seed_plays_the_same_to_the_last_event() {
+    for seed in 0..8 {
+        assert_eq!(play(seed, Planted::Nothing), play(seed, Planted::Nothing), "seed {seed}");
+    }
+}
+
+/// The digest tells two plays apart when a single source of chance is not the seed's.
+#[test]
+fn chance_that_is_not_the_seeds_is_seen() {
+    let first = play(0, Planted::Dice);
+    assert!((0..3).any(|_| play(0, Planted::Dice).digest != first.digest));
+}
+
 /// The judge finds a cache that says "applied" and has done nothing.
 #[test]
 fn simulated_cache_that_lies_is_found_by_those_who_read() {

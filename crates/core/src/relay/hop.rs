@@ -63,7 +63,9 @@ impl Worker {
         // Ends with the worker's end. Nothing is lost with a question that is dropped then.
         while let Ok(asked) = landings.asked.wait_for(|asked| *asked > *landings.landed.borrow()).await.map(|it| *it) {
             let landed = *landings.landed.borrow();
+            // An answer that is there is taken: the next question ends with the worker.
             let answer = tokio::select! {
+                biased;
                 answer = hop.landed(landed, asked) => answer,
                 () = self.stop.cancelled() => return,
             };
@@ -99,7 +101,9 @@ impl Worker {
             }
         };
         // Dropped with what it asks, when all has landed: nothing waits for the answer.
+        // A worker that is to stop goes no further, whatever has landed.
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Err(Stopped),
             () = landed => Ok(()),
             () = async {

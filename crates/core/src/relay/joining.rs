@@ -89,7 +89,9 @@ impl Worker {
                 Fence::Exact | Fence::Bounded(_) | Fence::None => board.shield_beyond(shield, Seq(before)).await,
             }
         };
+        // A worker that is to stop does not begin to forget.
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Err(Stopped),
             () = joined => Ok(()),
         }

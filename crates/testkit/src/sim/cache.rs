@@ -177,7 +177,7 @@ impl SimCache {
                 (Brought::Same, Some(condition)) => Some(condition.version),
                 (Brought::Same, None) | (Brought::Failure, _) => None,
             };
-            fetch.phase.send_replace(Phase::Ended(version));
+            fetch.comes_to(Phase::Ended(version));
         });
     }
 
@@ -194,7 +194,7 @@ impl SimCache {
         if fetch.ticket.condition.is_some_and(|it| it.version == version) {
             return Brought::Same;
         }
-        fetch.phase.send_replace(Phase::Streaming);
+        fetch.comes_to(Phase::Streaming);
         sleep(pace.to_end).await;
         Brought::Page(version)
     }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use catharsis_core::abilities::Abilities;
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::level::Level;
 use catharsis_core::receipt::Outcome;
 use catharsis_edge::fence::{Seen, Stamp};
 use catharsis_edge::protocol::LogId;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Chance;
@@ -51,12 +51,16 @@ pub(super) struct Fetch {
     pub(super) page: Page,
     pub(super) ticket: Ticket,
     pub(super) seen: Seen,
-    pub(super) phase: watch::Sender<Phase>,
+    pub(super) phase: Level<Phase>,
 }
 
 impl Fetch {
     pub(super) fn new(id: u64, page: Page, ticket: Ticket) -> Arc<Self> {
-        Arc::new(Self { id, page, ticket, seen: Seen::default(), phase: watch::Sender::new(Phase::Asked) })
+        Arc::new(Self { id, page, ticket, seen: Seen::default(), phase: Level::new(Phase::Asked) })
+    }
+
+    pub(super) fn comes_to(&self, phase: Phase) {
+        self.phase.send_modify(|it| *it = phase);
     }
 
     pub(super) fn is_at(&self, phase: Phase) -> bool {
@@ -65,18 +69,15 @@ impl Fetch {
 
     /// Waits until its head has come, or it is over.
     pub(super) async fn answered(&self) {
-        let mut phase = self.phase.subscribe();
-        // The sender lives in self.
-        let _ = phase.wait_for(|phase| *phase != Phase::Asked).await;
+        self.phase.wait_for(|phase| *phase != Phase::Asked).await;
     }
 
     /// Waits until it is over.
     pub(super) async fn ended(&self) -> Option<Version> {
-        let mut phase = self.phase.subscribe();
-        let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await;
-        match ended.as_deref() {
-            Ok(Phase::Ended(version)) => *version,
-            Ok(Phase::Asked | Phase::Streaming) | Err(_) => None,
+        self.phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await;
+        match *self.phase.borrow() {
+            Phase::Ended(version) => version,
+            Phase::Asked | Phase::Streaming => None,
         }
     }
 }

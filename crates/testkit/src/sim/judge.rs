@@ -8,7 +8,6 @@
 //! A node serves from when it is shown `ok`, as docs/operations.md asks of operators.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use catharsis_core::area::{Area, AreaSet, PerArea};
@@ -21,7 +20,6 @@ use catharsis_core::service::PurgeService;
 use catharsis_core::status::ItemStatus;
 use catharsis_core::task::{TaskId, TaskKind};
 use catharsis_core::topology::{Node, NodeId};
-use tokio::time::Instant;
 
 use super::history_of;
 use super::pages::{Page, Version};
@@ -37,10 +35,8 @@ pub(super) struct Asked {
 #[derive(Clone, Debug)]
 pub(super) struct Due {
     node: NodeId,
-    page: Page,
     version: Version,
     since: Option<TaskId>,
-    began: Instant,
 }
 
 /// What was shown for a page: no older version may be read, because of this task.
@@ -72,8 +68,6 @@ struct State {
     broken: Vec<String>,
     reads: u64,
     judged: u64,
-    digest: u64,
-    epoch: Instant,
 }
 
 /// See the module.
@@ -90,8 +84,6 @@ pub(super) struct Judgement {
     pub(super) reads: u64,
     /// Those of them that something shown `done` was held against.
     pub(super) judged: u64,
-    /// Of all that was read, when, where.
-    pub(super) digest: u64,
 }
 
 impl Default for Judge {
@@ -107,8 +99,6 @@ impl Default for Judge {
             broken: Vec::new(),
             reads: 0,
             judged: 0,
-            digest: 0,
-            epoch: Instant::now(),
         };
         Self { state: Mutex::new(state) }
     }
@@ -209,7 +199,7 @@ impl Judge {
             Some((_, Standing::Elsewhere)) | None => None,
         };
         let (version, since) = shown.map_or((0, None), |(version, task)| (*version, Some(task.clone())));
-        Due { node: node.clone(), page, version, since, began: Instant::now() }
+        Due { node: node.clone(), version, since }
     }
 
     /// It has read this.
@@ -217,11 +207,6 @@ impl Judge {
         let mut state = self.state();
         state.reads += 1;
         state.judged += u64::from(due.since.is_some());
-        let at = due.began.duration_since(state.epoch);
-        let mut digest = DefaultHasher::new();
-        (due.node.as_str(), due.page, read, at, due.began.elapsed()).hash(&mut digest);
-        // Whatever the order of those that end at one moment.
-        state.digest = state.digest.wrapping_add(digest.finish());
         if let Some(task) = due.since.as_ref().filter(|_| read < due.version) {
             let what = format!(
                 "{} served version {read} of {path}, {} was current when {task} was accepted, which was done",
@@ -238,8 +223,8 @@ impl Judge {
 
     pub(super) fn judgement(&self) -> Judgement {
         let state = self.state();
-        let (reads, judged, digest) = (state.reads, state.judged, state.digest);
-        Judgement { broken: state.broken.clone(), reads, judged, digest }
+        let (reads, judged) = (state.reads, state.judged);
+        Judgement { broken: state.broken.clone(), reads, judged }
     }
 }
 

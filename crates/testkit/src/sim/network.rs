@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use super::cache::SimCache;
 use super::faults::{Troubles, give_way};
+use super::trace::{Event, Trace};
 use crate::mem_log::MemLog;
 
 /// What a node is told.
@@ -36,6 +37,7 @@ pub(super) struct Way {
     pub(super) cache: Arc<SimCache>,
     pub(super) log: LogId,
     pub(super) troubles: Troubles,
+    pub(super) trace: Arc<Trace>,
 }
 
 impl Way {
@@ -84,6 +86,7 @@ impl Way {
 
     async fn carry_out(&self, order: &Order) -> Vec<Outcome> {
         let gone = || Outcome::Unreachable(Unreachable::Closed);
+        self.trace.note(&Event::Hears(&self.node, "order", order.first()));
         let batch = match order {
             Order::Everything(upto) => return vec![self.cache.everything(&self.log, *upto).unwrap_or_else(gone)],
             Order::Batch(batch) => batch,

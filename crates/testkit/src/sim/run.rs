@@ -5,7 +5,8 @@
 //! read. What this is not: threads; all runs on one, on paused time, so what two threads could do to each other is not found
 //! here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use super::network::{ShakyLog, Way};
 use super::pages::Pages;
 use super::steps::some_page;
 use super::topologies;
+use super::trace::{Event, Telling, Trace, named};
 use super::{Chance, Server, World, Wrap};
 use crate::mem_store::MemStore;
 use crate::watched::{Faults, Watch};
@@ -52,17 +54,19 @@ pub struct Played {
     pub reads: u64,
     /// Those of them that something shown `done` was held against.
     pub judged: u64,
-    /// Of all that was read, when, where, and what.
+    /// Of all that happened, when, where, and in which order.
     pub digest: u64,
 }
 
-/// What must not change while a simulation is played.
+/// What is wrong on purpose, so that whoever must find it can be seen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
     /// Nothing.
     Nothing,
     /// A cache that says it purged and did not.
     Liar,
+    /// A client who draws its breaks from elsewhere than the seed.
+    Dice,
 }
 
 /// Plays a seed in a runtime of its own.
@@ -71,9 +75,18 @@ pub enum Planted {
 /// When a worker does.
 #[must_use]
 pub fn play(seed: u64, planted: Planted) -> Played {
+    play_telling(seed, planted, Telling::Quiet)
+}
+
+/// As [`play`], and tells what happens.
+///
+/// # Panics
+/// When a worker does.
+#[must_use]
+pub fn play_telling(seed: u64, planted: Planted, telling: Telling) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without input and output");
-    runtime.block_on(async { Play::new(seed, planted).await.run().await })
+    runtime.block_on(async { Play::new(seed, planted, telling).await.run().await })
 }
 
 /// A simulation under way.
@@ -97,17 +110,25 @@ struct Between {
     caches: Arc<BTreeMap<NodeId, Arc<SimCache>>>,
     /// Which of the logs there were, by their number.
     logs: u64,
-    settled: Arc<Settled>,
+    witness: Arc<Witness>,
+    trace: Arc<Trace>,
     planted: Planted,
 }
 
-#[derive(Debug, Default)]
-struct Settled(AtomicU64);
+/// Hears of what the relay does.
+#[derive(Debug)]
+struct Witness {
+    /// Invalidations settled, counted at each node.
+    settled: AtomicU64,
+    trace: Arc<Trace>,
+}
 
-impl Observer for Settled {
-    fn observe(&self, _node: &Node, event: &RelayEvent<'_>) {
+impl Observer for Witness {
+    fn observe(&self, node: &Node, event: &RelayEvent<'_>) {
+        let (name, upto) = named(event);
+        self.trace.note(&Event::Relays(&node.id, name, upto));
         if let RelayEvent::Settled { batch, .. } = event {
-            self.0.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            self.settled.fetch_add(batch.len() as u64, Ordering::Relaxed);
         }
     }
 }
@@ -119,10 +140,16 @@ impl Wrap for Between {
 
     fn purger(&self, _world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
         let cache = Arc::clone(self.caches.get(&node.id).expect("a node of this simulation"));
-        let way = Way { node: node.id.clone(), cache, log: log_id(self.logs), troubles: self.troubles.clone() };
+        let way = Way {
+            node: node.id.clone(),
+            cache,
+            log: log_id(self.logs),
+            troubles: self.troubles.clone(),
+            trace: Arc::clone(&self.trace),
+        };
         match self.planted {
             Planted::Liar if node.id.as_str() == "m1" => Arc::new(crate::fake_cache::FakeCache::default()),
-            Planted::Liar | Planted::Nothing => Arc::new(way),
+            Planted::Liar | Planted::Dice | Planted::Nothing => Arc::new(way),
         }
     }
 
@@ -131,7 +158,7 @@ impl Wrap for Between {
     }
 
     fn observer(&self) -> Arc<dyn Observer> {
-        Arc::clone(&self.settled) as Arc<dyn Observer>
+        Arc::clone(&self.witness) as Arc<dyn Observer>
     }
 }
 
@@ -140,7 +167,7 @@ fn log_id(number: u64) -> LogId {
 }
 
 impl Play {
-    async fn new(seed: u64, planted: Planted) -> Self {
+    async fn new(seed: u64, planted: Planted, telling: Telling) -> Self {
         let chance = Chance::new(seed.wrapping_mul(0x9e37_79b9));
         let pages = Arc::new(Pages::default());
         let troubles = Troubles::new(chance.clone());
@@ -153,12 +180,14 @@ impl Play {
         let caches = Arc::new(drawn.iter().map(cache).collect::<BTreeMap<_, _>>());
         let all: Vec<Node> = drawn.into_iter().map(|(node, _)| node).collect();
         let world = World::new(all.clone(), seed);
+        let trace = Arc::new(Trace::new(telling));
         let between = Between {
             watch: Watch::new(FAULTS, chance.clone()),
             troubles: troubles.clone(),
             caches,
             logs: 0,
-            settled: Arc::default(),
+            witness: Arc::new(Witness { settled: AtomicU64::new(0), trace: Arc::clone(&trace) }),
+            trace,
             planted,
         };
         let judge = Arc::new(Judge::default());
@@ -191,10 +220,15 @@ impl Play {
             self.end_well().await;
         }
         stop.cancel();
-        let Judgement { mut broken, reads, judged, digest } = self.judge.judgement();
+        let Judgement { mut broken, reads, judged } = self.judge.judgement();
         broken.extend(self.between.watch.broken());
-        let node_purges = self.between.settled.0.load(Ordering::Relaxed);
-        Played { broken, node_purges, reads, judged, digest }
+        let node_purges = self.between.witness.settled.load(Ordering::Relaxed);
+        Played { broken, node_purges, reads, judged, digest: self.between.trace.digest() }
+    }
+
+    /// Notes what happens next.
+    pub(super) fn note(&self, drawn: u64) {
+        self.between.trace.note(&Event::Steps(drawn));
     }
 
     pub(super) fn cache(&self, node: &NodeId) -> Arc<SimCache> {
@@ -205,20 +239,18 @@ impl Play {
     fn send_clients(&self, stop: &CancellationToken) {
         for (node, cache) in self.between.caches.iter() {
             for number in 0..READERS {
-                let (node, cache, stop) = (node.clone(), Arc::clone(cache), stop.clone());
-                let (judge, pages, chance) =
-                    (Arc::clone(&self.judge), Arc::clone(&self.pages), self.chance.apart((node.as_str(), number)));
-                tokio::spawn(async move {
-                    while !stop.is_cancelled() {
-                        sleep(Duration::from_micros(chance.below(250_000))).await;
-                        let page = some_page(&chance, pages.len());
-                        judge.look().await;
-                        let due = judge.begins(&node, page);
-                        if let Some(read) = Arc::clone(&cache).read(page).await {
-                            judge.ends(&due, read, pages.path(page));
-                        }
-                    }
-                });
+                let client = Client {
+                    node: node.clone(),
+                    cache: Arc::clone(cache),
+                    judge: Arc::clone(&self.judge),
+                    pages: Arc::clone(&self.pages),
+                    trace: Arc::clone(&self.between.trace),
+                    chance: match self.between.planted {
+                        Planted::Dice => Chance::new(RandomState::new().hash_one(number)),
+                        Planted::Liar | Planted::Nothing => self.chance.apart((node.as_str(), number)),
+                    },
+                };
+                tokio::spawn(client.read_on(stop.clone()));
             }
         }
     }
@@ -292,7 +324,7 @@ impl Play {
         // Whatever is still under way ends.
         sleep(Duration::from_secs(30)).await;
         self.judge.look().await;
-        let mut open = HashMap::new();
+        let mut open = BTreeMap::new();
         for row in self.judge.look_back().await {
             // A directory fails where a node cannot be told of any; a URL never does.
             if row.status != ItemStatus::Done && (row.kind == TaskKind::Url || row.status == ItemStatus::Process) {
@@ -317,5 +349,32 @@ impl Play {
         let found = self.world.nodes.iter().find(late)?;
         let heads = Area::ALL.map(|area| self.world.log.head(area));
         Some(format!("{} stays behind {heads:?}: {:?}", found.id, board.standing(&found.id)))
+    }
+}
+
+/// One who reads through a cache, page after page.
+struct Client {
+    node: NodeId,
+    cache: Arc<SimCache>,
+    judge: Arc<Judge>,
+    pages: Arc<Pages>,
+    trace: Arc<Trace>,
+    chance: Chance,
+}
+
+impl Client {
+    async fn read_on(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            sleep(Duration::from_micros(self.chance.below(250_000))).await;
+            let page = some_page(&self.chance, self.pages.len());
+            self.judge.look().await;
+            self.trace.note(&Event::Asks(&self.node, page));
+            let due = self.judge.begins(&self.node, page);
+            let read = Arc::clone(&self.cache).read(page).await;
+            self.trace.note(&Event::Reads(&self.node, page, read));
+            if let Some(read) = read {
+                self.judge.ends(&due, read, self.pages.path(page));
+            }
+        }
     }
 }

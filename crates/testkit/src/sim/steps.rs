@@ -18,7 +18,9 @@ use crate::plans::ACCOUNT;
 impl Play {
     /// One step.
     pub(super) async fn step(&mut self) {
-        match self.chance.below(100) {
+        let drawn = self.chance.below(100);
+        self.note(drawn);
+        match drawn {
             0..46 => self.purge().await,
             46..50 => self.change_a_page(),
             50..66 => self.pass(Duration::from_millis(self.chance.below(300))).await,
