@@ -174,7 +174,7 @@ impl Board {
     async fn reaches(&self, node: &NodeId, is_reached: impl Fn(&Standing) -> bool) {
         let cell = self.roster().cells.get(node).cloned();
         match cell {
-            Some(cell) => cell.wait_for(is_reached).await,
+            Some(cell) => cell.wait_for(|standing| is_reached(standing).then_some(())).await,
             None => std::future::pending().await,
         }
     }

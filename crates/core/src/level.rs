@@ -47,13 +47,13 @@ impl<T> Level<T> {
         self.value.subscribe()
     }
 
-    /// Waits until it stands where `is_reached` says.
-    pub async fn wait_for(&self, is_reached: impl Fn(&T) -> bool) {
+    /// Waits until `look` finds what it looks for in it.
+    pub async fn wait_for<R>(&self, look: impl Fn(&T) -> Option<R>) -> R {
         loop {
             // Before the look: it hears of whatever changes from here on.
             let moved = self.moved.notified();
-            if is_reached(&self.value.borrow()) {
-                return;
+            if let Some(found) = look(&self.value.borrow()) {
+                return found;
             }
             moved.await;
         }
@@ -74,7 +74,7 @@ mod tests {
                 .map(|number| {
                     let (level, woken) = (Arc::clone(&level), Arc::clone(&woken));
                     tokio::spawn(async move {
-                        level.wait_for(|it| *it > 0).await;
+                        level.wait_for(|it| (*it > 0).then_some(())).await;
                         woken.lock().unwrap_or_else(PoisonError::into_inner).push(number);
                     })
                 })
@@ -91,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn level_that_was_reached_before_is_waited_for_by_nobody() {
         let level = Level::new(7);
-        level.wait_for(|it| *it == 7).await;
+        assert_eq!(level.wait_for(|it| (*it == 7).then_some(8)).await, 8);
         assert!(!level.send_if_modified(|_| false));
     }
 }

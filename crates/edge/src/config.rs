@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::control::{self, OpenControl};
+pub use crate::lease::Lease;
 use crate::protocol::LocalOrigins;
 use catharsis_core::target::HostName;
 
@@ -67,15 +68,6 @@ pub struct Route {
     pub hosts: HostPattern,
     /// This upstream.
     pub upstream: Upstream,
-}
-
-/// Whether an edge needs a lease to use its copies unasked: see `catharsis_core::lease`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lease {
-    /// It uses them whenever the fence lets it; cut off from its relay, for as long as that lasts.
-    None,
-    /// Without a lease it has each copy confirmed by the upstream before it uses it.
-    Required,
 }
 
 /// An edge.

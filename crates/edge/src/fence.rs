@@ -57,7 +57,6 @@ impl Stamp {
     }
 
     /// The newest point that lies before this one.
-    #[cfg(feature = "proxy")]
     pub(crate) const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
@@ -118,13 +117,11 @@ pub struct Applied {
 }
 
 /// The stretch of the fence's line that belongs to one log.
-#[cfg(feature = "proxy")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     base: u64,
 }
 
-#[cfg(feature = "proxy")]
 impl Line {
     /// The point of a position. One that no line has room for lies beyond all others.
     pub(crate) const fn point(self, seq: Seq) -> Stamp {
@@ -309,7 +306,6 @@ impl Fence {
 
     /// The stretch of the line that belongs to a log; `None` for another log than the fence follows. A fence that
     /// follows none yet takes any for its first.
-    #[cfg(feature = "proxy")]
     pub(crate) fn line_of(&self, log: &LogId) -> Option<Line> {
         let marks = self.read();
         marks.log.as_ref().is_none_or(|known| known == log).then_some(Line { base: marks.base })

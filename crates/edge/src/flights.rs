@@ -23,43 +23,61 @@
 //! each directory; at most as many as there are connections.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
+#[cfg(feature = "proxy")]
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use catharsis_core::invalidation::Seq;
+use catharsis_core::level::Level;
 
 use crate::fence::{Fence, RequestUrl, Scope, Stamp, UrlKey};
+use crate::protocol::LogId;
 
 /// One response on its way, by the connection that it goes over and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FlightId {
+pub struct FlightId {
     peer: SocketAddr,
     number: u64,
 }
 
 /// One connection: its peer may come again from the same port as soon as it has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionId {
+pub struct ConnectionId {
     peer: SocketAddr,
     number: u64,
 }
 
 /// What becomes of a response whose head is about to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Departure {
+pub enum Departure {
     /// It goes as it is.
     Free,
     /// A purge has overtaken it: no cache may keep it.
     Overtaken,
 }
 
+/// How a hop ends its own direction of a connection, which has its cache close it once it has read what came before.
+pub trait Ending: std::fmt::Debug + Send {
+    /// Ends it; again changes nothing.
+    fn end(&self);
+}
+
+#[cfg(feature = "proxy")]
+impl Ending for TcpStream {
+    fn end(&self) {
+        // Fails only for a connection that is at its end already.
+        let _ = self.shutdown(Shutdown::Write);
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Flights {
+pub struct Flights {
     fence: Arc<Fence>,
     table: Mutex<Table>,
     /// The lowest point whose purge still has a flight pending.
-    lowest: watch::Sender<Option<Stamp>>,
+    lowest: Level<Option<Stamp>>,
 }
 
 #[derive(Debug, Default)]
@@ -75,8 +93,8 @@ struct Table {
 #[derive(Debug)]
 struct Connection {
     number: u64,
-    /// The same socket as the proxy's, by which it can be ended.
-    socket: TcpStream,
+    /// The same socket as the proxy's.
+    ending: Box<dyn Ending>,
     flights: u64,
     /// Requests of a connection follow each other, so there is one at most.
     flight: Option<Flight>,
@@ -105,8 +123,10 @@ enum Stage {
 }
 
 impl Flights {
-    pub(crate) fn new(fence: Arc<Fence>) -> Self {
-        Self { fence, table: Mutex::default(), lowest: watch::Sender::new(None) }
+    /// Nothing is on its way from the edge of this fence.
+    #[must_use]
+    pub fn new(fence: Arc<Fence>) -> Self {
+        Self { fence, table: Mutex::default(), lowest: Level::new(None) }
     }
 
     // Each change leaves a table that is whole but for the pending set, which may hold too much: then a purge waits.
@@ -115,18 +135,19 @@ impl Flights {
     }
 
     /// A cache has connected.
-    pub(crate) fn connected(&self, peer: SocketAddr, socket: TcpStream) -> ConnectionId {
+    pub fn connected(&self, peer: SocketAddr, ending: impl Ending + 'static) -> ConnectionId {
         let mut table = self.table();
         table.land(peer);
         table.connected += 1;
         let number = table.connected;
-        table.connections.insert(peer, Connection { number, socket, flights: 0, flight: None });
+        let ending = Box::new(ending);
+        table.connections.insert(peer, Connection { number, ending, flights: 0, flight: None });
         self.show(&table);
         ConnectionId { peer, number }
     }
 
     /// A connection has ended, and the cache has seen its end.
-    pub(crate) fn ended(&self, ConnectionId { peer, number }: ConnectionId) {
+    pub fn ended(&self, ConnectionId { peer, number }: ConnectionId) {
         let mut table = self.table();
         if table.connections.get(&peer).is_some_and(|it| it.number == number) {
             table.land(peer);
@@ -136,14 +157,14 @@ impl Flights {
     }
 
     /// A request has come on a connection: what was sent over it before has landed.
-    pub(crate) fn landed_by_the_next(&self, peer: SocketAddr) {
+    pub fn landed_by_the_next(&self, peer: SocketAddr) {
         let mut table = self.table();
         table.land(peer);
         self.show(&table);
     }
 
     /// A request for a URL has come. `None` for a connection that is not known, which is one that has ended.
-    pub(crate) fn asked(&self, peer: SocketAddr, url: &Arc<RequestUrl>) -> Option<FlightId> {
+    pub fn asked(&self, peer: SocketAddr, url: &Arc<RequestUrl>) -> Option<FlightId> {
         let mut table = self.table();
         table.land(peer);
         let stamp = self.fence.stamp();
@@ -157,14 +178,14 @@ impl Flights {
     }
 
     /// The rules by which URLs get their keys have changed.
-    pub(crate) fn rekeyed(&self) {
+    pub fn rekeyed(&self) {
         let mut table = self.table();
         let flights = table.connections.iter().filter(|(_, it)| it.flight.is_some()).map(|(peer, _)| *peer);
         table.rekeyed = flights.collect();
     }
 
     /// The head of a response is about to be sent.
-    pub(crate) fn departs(&self, id: FlightId) -> Departure {
+    pub fn departs(&self, id: FlightId) -> Departure {
         let mut table = self.table();
         let Some(flight) = table.flight(id) else { return Departure::Free };
         match flight.stage {
@@ -178,7 +199,7 @@ impl Flights {
 
     /// A response was sent, as far as it goes. If a purge waits for it, its connection is ended, since the cache may
     /// keep it idle for long.
-    pub(crate) fn sent(&self, id: FlightId) {
+    pub fn sent(&self, id: FlightId) {
         let mut table = self.table();
         let Some(flight) = table.flight(id) else { return };
         if flight.stage == Stage::Sending {
@@ -190,7 +211,7 @@ impl Flights {
     }
 
     /// Purges at these points have set their marks.
-    pub(crate) fn overtake(&self, purges: impl Iterator<Item = (Scope, Stamp)>) {
+    pub fn overtake(&self, purges: impl Iterator<Item = (Scope, Stamp)>) {
         let mut table = self.table();
         for (scope, point) in purges {
             for peer in table.named(scope) {
@@ -200,14 +221,14 @@ impl Flights {
         self.show(&table);
     }
 
-    /// Waits until what the purges up to some point above `known` overtook has landed; returns how far, at most
-    /// `upto`.
-    pub(crate) async fn landed(&self, known: Stamp, upto: Stamp) -> Stamp {
+    /// Waits until what the purges of a log up to some position above `known` overtook has landed; returns how far, at
+    /// most `upto`. `None` for another log than the edge follows.
+    pub async fn landed(&self, log: &LogId, known: Seq, upto: Seq) -> Option<Seq> {
+        let line = self.fence.line_of(log)?;
+        let [known, upto] = [known, upto].map(|it| line.point(it));
         let far = |lowest: Option<Stamp>| lowest.map_or(upto, |lowest| lowest.before().min(upto));
-        let mut lowest = self.lowest.subscribe();
-        let reached = lowest.wait_for(|lowest| far(*lowest) > known).await;
-        // The sender is this one's own.
-        reached.map_or(known, |lowest| far(*lowest))
+        let landed = self.lowest.wait_for(|lowest| Some(far(*lowest)).filter(|far| *far > known)).await;
+        Some(line.seq(landed))
     }
 
     /// To be called with the table locked, so that what is shown does not go back.
@@ -260,8 +281,7 @@ impl Table {
     /// Ends our direction of a connection over which all was sent.
     fn hurry(&self, peer: SocketAddr) {
         if let Some(connection) = self.connections.get(&peer) {
-            // Fails only for a connection that is at its end already.
-            let _ = connection.socket.shutdown(Shutdown::Write);
+            connection.ending.end();
         }
     }
 
@@ -282,6 +302,6 @@ impl Table {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "proxy"))]
 #[path = "flights_tests.rs"]
 mod tests;

@@ -160,10 +160,13 @@ async fn who_waits_hears_of_each_landing() {
         let flight = hop.ask(peer, path);
         assert_eq!(hop.flights.departs(flight), Departure::Free);
     }
-    let (x, y) = (hop.purge_url("/x"), hop.purge_url("/y"));
-    let flights = &hop.flights;
-    let (landed, ()) = tokio::join!(flights.landed(x.before(), y), async { flights.ended(first_id) });
-    assert_eq!(landed, x);
-    let (landed, ()) = tokio::join!(flights.landed(x, y), async { flights.ended(second_id) });
-    assert_eq!(landed, y);
+    hop.purge_url("/x");
+    hop.purge_url("/y");
+    let (flights, log) = (&hop.flights, LogId::new("l").expect("a name"));
+    let (landed, ()) = tokio::join!(flights.landed(&log, Seq(0), Seq(2)), async { flights.ended(first_id) });
+    assert_eq!(landed, Some(Seq(1)));
+    let (landed, ()) = tokio::join!(flights.landed(&log, Seq(1), Seq(2)), async { flights.ended(second_id) });
+    assert_eq!(landed, Some(Seq(2)));
+    let other = LogId::new("m").expect("a name");
+    assert_eq!(flights.landed(&other, Seq(0), Seq(1)).await, None);
 }

@@ -24,26 +24,38 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "proxy")]
 use std::time::Duration;
 
 use catharsis_core::lease::{NodeMillis, Run};
 use catharsis_core::limits::LEASE_MAX;
+#[cfg(feature = "proxy")]
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::config::Lease;
 use crate::fence::Fence;
 use crate::protocol::LogId;
 
+/// Whether an edge needs a lease to use its copies unasked: see `catharsis_core::lease`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It uses them whenever the fence lets it; cut off from its relay, for as long as that lasts.
+    None,
+    /// Without a lease it has each copy confirmed by the upstream before it uses it.
+    Required,
+}
+
 /// Whether copies may be used unasked, as a request found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub enum Trust {
+    /// They may.
     Held,
+    /// Each has to be confirmed first.
     Out,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Leases {
+pub struct Leases {
     mode: Lease,
     run: Run,
     fence: Arc<Fence>,
@@ -56,41 +68,58 @@ pub(crate) struct Leases {
 
 /// How a lease stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LeaseStatus {
-    pub(crate) run: Run,
-    pub(crate) clock: NodeMillis,
+pub struct LeaseStatus {
+    /// Which run.
+    pub run: Run,
+    /// Its clock.
+    pub clock: NodeMillis,
     /// The end of the lease in force.
-    pub(crate) until: Option<NodeMillis>,
+    pub until: Option<NodeMillis>,
 }
 
 impl Leases {
     /// None is held at first. `run` tells this run of the edge from others: random.
-    pub(crate) const fn new(mode: Lease, run: Run, fence: Arc<Fence>) -> Self {
+    #[must_use]
+    pub const fn new(mode: Lease, run: Run, fence: Arc<Fence>) -> Self {
         Self { mode, run, fence, ends: AtomicU64::new(0), log: Mutex::new(None) }
     }
 
-    pub(crate) const fn mode(&self) -> Lease {
+    /// Whether it needs any.
+    #[must_use]
+    pub const fn mode(&self) -> Lease {
         self.mode
     }
 
     /// Whether copies may be used unasked now. Costs one atomic load and a look at the clock.
+    #[cfg(feature = "proxy")]
     pub(crate) fn trust(&self) -> Trust {
         match self.mode {
             Lease::None => Trust::Held,
-            // The clock is read first: read the other way round, a lease that was ended in between would count
-            // for as long as this thread was held up.
-            Lease::Required => {
-                let now = clock();
-                if now.0 < self.ends.load(Ordering::Acquire) { Trust::Held } else { Trust::Out }
-            }
+            Lease::Required => self.trust_at(clock()),
+        }
+    }
+
+    /// The same at a point of the clock that was read before: read the other way round, a lease that was ended in
+    /// between would count for as long as this thread was held up.
+    #[must_use]
+    pub fn trust_at(&self, now: NodeMillis) -> Trust {
+        match self.mode {
+            Lease::None => Trust::Held,
+            Lease::Required if now.0 < self.ends.load(Ordering::Acquire) => Trust::Held,
+            Lease::Required => Trust::Out,
         }
     }
 
     /// Takes a call in the name of `log` and what it grants.
+    #[cfg(feature = "proxy")]
     pub(crate) fn call(&self, log: &LogId, grant: Option<(Run, NodeMillis)>) -> LeaseStatus {
+        self.call_at(clock(), log, grant)
+    }
+
+    /// The same at a point of the clock that was read before, so that what is named is not later than the answer.
+    pub fn call_at(&self, clock: NodeMillis, log: &LogId, grant: Option<(Run, NodeMillis)>) -> LeaseStatus {
         let mut holder = self.holder();
         self.end_unless_of(&mut holder, log);
-        let clock = clock();
         let follows = self.fence.status().log;
         if let Some((run, until)) = grant
             && run == self.run
@@ -106,7 +135,7 @@ impl Leases {
     }
 
     /// Takes note of an order in the name of `log`: to be called before it is answered.
-    pub(crate) fn ordered(&self, log: &LogId) {
+    pub fn ordered(&self, log: &LogId) {
         let mut holder = self.holder();
         self.end_unless_of(&mut holder, log);
     }
@@ -125,13 +154,14 @@ impl Leases {
 }
 
 /// This machine's time since it was booted, suspended or not.
+#[cfg(feature = "proxy")]
 fn clock() -> NodeMillis {
     let now = clock_gettime(ClockId::Boottime);
     let since = Duration::try_from(now).unwrap_or_default();
     NodeMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "proxy"))]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

@@ -12,7 +12,7 @@
 //!
 //! Without the feature `proxy` only [`protocol`] is compiled, for those who speak to an edge; with the
 //! feature `control` also its listener ([`control`]), for agents, which are told in the same words; with the
-//! feature `fence` also the fence, for simulations.
+//! feature `fence` also the fence, flights and leases, for simulations.
 
 pub mod protocol;
 
@@ -30,8 +30,8 @@ mod edge;
 pub mod fence;
 #[cfg(feature = "proxy")]
 mod fill;
-#[cfg(feature = "proxy")]
-mod flights;
+#[cfg(feature = "fence")]
+pub mod flights;
 #[cfg(feature = "proxy")]
 mod freshness;
 #[cfg(feature = "proxy")]
@@ -39,8 +39,8 @@ mod held;
 #[cfg(feature = "fence")]
 #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "key rules and storage are the proxy's"))]
 mod key;
-#[cfg(feature = "proxy")]
-mod lease;
+#[cfg(feature = "fence")]
+pub mod lease;
 #[cfg(feature = "proxy")]
 mod lock;
 #[cfg(feature = "proxy")]

@@ -96,11 +96,12 @@ impl Orders for EdgeOrders {
         let Some(flights) = &self.flights else {
             return Err(Refused(StatusCode::NOT_FOUND, "this edge is no origin hop: set hop = true".to_owned()));
         };
-        let line = self.fence.line_of(&request.log);
-        let line = line.ok_or_else(|| Refused(StatusCode::CONFLICT, "this edge follows another log".to_owned()))?;
-        let [known, upto] = [request.known, request.upto].map(|it| line.point(it.seq()));
-        let landed = tokio::time::timeout(LANDED_WITHIN, flights.landed(known, upto)).await;
-        Ok(LandedResponse { landed: wire(line.seq(landed.unwrap_or(known)))? })
+        let (known, upto) = (request.known.seq(), request.upto.seq());
+        // Nothing new within that time.
+        let landed = tokio::time::timeout(LANDED_WITHIN, flights.landed(&request.log, known, upto)).await;
+        let landed = landed.unwrap_or(Some(known));
+        let landed = landed.ok_or_else(|| Refused(StatusCode::CONFLICT, "this edge follows another log".to_owned()))?;
+        Ok(LandedResponse { landed: wire(landed)? })
     }
 
     async fn lease(&self, call: LeaseRequest) -> Result<LeaseResponse, Refused> {

@@ -30,8 +30,7 @@ impl Log for MemLog {
     }
 
     async fn wait(&self, area: Area, after: Seq) -> Seq {
-        self.store.inner.heads.get(area).wait_for(|head| *head > after).await;
-        self.head(area)
+        self.store.inner.heads.get(area).wait_for(|head| Some(*head).filter(|head| *head > after)).await
     }
 
     async fn read(&self, area: Area, after: Seq, max: usize) -> Result<Vec<Invalidation>, LogError> {

@@ -6,6 +6,7 @@
 
 mod built_in;
 mod cache;
+mod connections;
 mod faults;
 mod holds;
 mod judge;
@@ -16,6 +17,7 @@ mod steps;
 mod third_party;
 mod topologies;
 mod trace;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,9 +33,10 @@ use catharsis_core::clock::{Tick, UnixMillis};
 use catharsis_core::domain::{Directory, Domain, DomainName, DomainStatus};
 use catharsis_core::history::{HistoryFilter, HistoryPage, HostScope};
 use catharsis_core::invalidation::Seq;
+use catharsis_core::leasing::lease;
 use catharsis_core::limits::FAIL_AFTER;
 use catharsis_core::plan::{Caller, Purge};
-use catharsis_core::ports::{Clock, Hop, Log, Purger, Store};
+use catharsis_core::ports::{Clock, Hop, Lessor, Log, Purger, Store};
 use catharsis_core::proof::Prober;
 use catharsis_core::relay::{Observer, Relay, RelayEvent, Worker};
 use catharsis_core::retry::RetryPolicy;
@@ -162,6 +165,10 @@ pub trait Wrap {
     fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger>;
     /// What the origin hop of a node says; none has one.
     fn hop(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
+        None
+    }
+    /// How a node is granted leases of that length; none is.
+    fn lessor(&self, _world: &World, _node: &Arc<Node>) -> Option<(Arc<dyn Lessor>, Duration)> {
         None
     }
     /// The log as the workers see it.
@@ -368,8 +375,11 @@ impl Server {
         if let Some(hop) = wrap.hop(world, node) {
             worker = worker.with_hop(hop);
         }
-        let back = come_back(relay, Arc::clone(node), stop.clone());
-        let workers = vec![tokio::spawn(worker.run()), tokio::spawn(back)];
+        let back = match wrap.lessor(world, node) {
+            Some((lessor, length)) => tokio::spawn(lease(relay, Arc::clone(node), lessor, length, stop.clone())),
+            None => tokio::spawn(come_back(relay, Arc::clone(node), stop.clone())),
+        };
+        let workers = vec![tokio::spawn(worker.run()), back];
         self.crews.insert(node.id.clone(), Crew { stop, workers });
     }
 

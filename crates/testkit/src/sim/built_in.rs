@@ -1,9 +1,10 @@
-//! The built-in edge, with the real fence.
+//! The built-in edge, with the real fence, leases and flights.
 //!
 //! What this is: `catharsis_edge::fence::Fence` with copies and fetches that are used as the edge's storage and lock use
 //! them: the stamp read before the lookup, the verdict at use, at joining and at storing, a confirmation for the very
-//! copy that was looked up, nobody waiting for a fetch that is older than the newest purge. What this is not: that storage; it
-//! has tests of its own.
+//! copy that was looked up, nobody waiting for a fetch that is older than the newest purge; and nothing used unasked,
+//! joined or waited for while `catharsis_edge::lease::Leases` says that no lease is held. As an origin hop it notes in
+//! `catharsis_edge::flights::Flights` what a purge overtakes. What this is not: that storage; it has tests of its own.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -12,9 +13,13 @@ use std::time::Duration;
 
 use catharsis_core::abilities::{Abilities, Ability};
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::lease::{Grant, Named, NodeMillis, Run};
+use catharsis_core::ports::Trusts;
 use catharsis_core::receipt::{Outcome, Reason, Unreachable};
 use catharsis_core::target::{Mode, Target};
 use catharsis_edge::fence::{Fence, Names, Purge, RequestUrl, Scope, Seen, Stamp, Verdict};
+use catharsis_edge::flights::Flights;
+use catharsis_edge::lease::{Lease, Leases, Trust};
 use catharsis_edge::protocol::{InvalidationsRequest, KeyHost, LogId};
 use tokio::time::Instant;
 
@@ -29,13 +34,50 @@ struct Copy {
     fresh_until: Instant,
 }
 
+/// Who fetches through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Below {
+    Clients,
+    /// Caches, whose origin hop it is.
+    Caches,
+}
+
+/// What kind of one it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Build {
+    /// It keeps at most so many marks.
+    pub(super) marks_max: NonZeroUsize,
+    pub(super) lease: Lease,
+    pub(super) below: Below,
+    /// By how many of a thousand its clock is fast; a tenth of what leases allow for is much.
+    pub(super) fast: i64,
+}
+
+/// Its own clock, which begins anew with each run, as if its machine had been started.
+#[derive(Clone, Copy)]
+struct OwnClock {
+    began: Instant,
+    fast: i64,
+}
+
+impl OwnClock {
+    fn at(self, now: Instant) -> NodeMillis {
+        let passed = i64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(i64::MAX);
+        NodeMillis(u64::try_from(passed + passed * self.fast / 1_000).unwrap_or(0))
+    }
+}
+
 /// See the module.
 pub(super) struct BuiltIn {
-    fence: Fence,
-    marks_max: NonZeroUsize,
+    fence: Arc<Fence>,
+    leases: Leases,
+    flights: Option<Arc<Flights>>,
+    clock: OwnClock,
+    build: Build,
+    run: Run,
     names: Names,
     host: KeyHost,
-    urls: Vec<RequestUrl>,
+    urls: Vec<Arc<RequestUrl>>,
     pages: Arc<Pages>,
     copies: HashMap<Page, Copy>,
     /// Fetches that may be joined, oldest first; the last one is whom newcomers wait for.
@@ -45,13 +87,25 @@ pub(super) struct BuiltIn {
 
 impl BuiltIn {
     /// An edge that holds nothing.
-    pub(super) fn new(pages: Arc<Pages>, marks_max: NonZeroUsize) -> Self {
+    pub(super) fn new(pages: Arc<Pages>, build: Build) -> Self {
+        Self::in_run(pages, build, Run(1))
+    }
+
+    fn in_run(pages: Arc<Pages>, build: Build, run: Run) -> Self {
         let names = Names::default();
         let host = KeyHost::parse(HOST).expect("a valid host");
-        let urls = (0..pages.len()).map(|at| names.request(&host, pages.path(Page(at)))).collect();
+        let urls = (0..pages.len()).map(|at| Arc::new(names.request(&host, pages.path(Page(at))))).collect();
+        let fence = Arc::new(Fence::new(build.marks_max));
         Self {
-            fence: Fence::new(marks_max),
-            marks_max,
+            leases: Leases::new(build.lease, run, Arc::clone(&fence)),
+            flights: match build.below {
+                Below::Clients => None,
+                Below::Caches => Some(Arc::new(Flights::new(Arc::clone(&fence)))),
+            },
+            fence,
+            clock: OwnClock { began: Instant::now(), fast: build.fast },
+            build,
+            run,
             names,
             host,
             urls,
@@ -68,6 +122,14 @@ impl BuiltIn {
             Target::Url(url) => Scope::Url(self.names.url(&self.host, &url.encoded_path())),
             Target::Prefix(it) => Scope::Prefix(self.names.prefix(&self.host, &it.encoded_path())),
         }
+    }
+
+    /// What the edge does once its marks are set, before it answers an order.
+    fn obeyed(&self, log: &LogId, purges: impl Iterator<Item = (Scope, Stamp)>) {
+        if let Some(flights) = &self.flights {
+            flights.overtake(purges);
+        }
+        self.leases.ordered(log);
     }
 
     /// What the edge does about a purge once the fence holds: gives memory back. Of a directory, nothing.
@@ -119,10 +181,16 @@ impl Holds for BuiltIn {
     }
 
     fn look_up(&mut self, page: Page, now: &Now<'_>) -> Found {
+        // In the order in which the edge's storage looks.
         let stamp = self.fence.stamp();
+        let trust = self.leases.trust_at(self.clock.at(now.at));
         let url = &self.urls[page.0];
         let copy = self.copies.get(&page);
         let verdict = copy.map_or(Verdict::Refuse, |it| self.fence.verdict(url, it.stamp, &it.seen));
+        let verdict = match (verdict, trust) {
+            (Verdict::Keep, Trust::Out) => Verdict::Expire,
+            (Verdict::Keep | Verdict::Expire | Verdict::Refuse, _) => verdict,
+        };
         if let Some(copy) = copy
             && verdict == Verdict::Keep
             && copy.fresh_until >= now.at
@@ -133,7 +201,9 @@ impl Holds for BuiltIn {
         let joinable = |it: &&Arc<Fetch>| {
             it.is_at(Phase::Streaming) && self.fence.verdict(url, it.ticket.stamp, &it.seen) == Verdict::Keep
         };
-        if let Some(fetch) = fetches.iter().rev().find(joinable) {
+        if trust == Trust::Held
+            && let Some(fetch) = fetches.iter().rev().find(joinable)
+        {
             return Found::Join(Arc::clone(fetch));
         }
         let usable = copy.filter(|_| verdict != Verdict::Refuse);
@@ -146,7 +216,11 @@ impl Holds for BuiltIn {
             return Found::Stale(copy.version, ticket);
         }
         match fetches.last() {
-            Some(writer) if writer.is_at(Phase::Asked) && writer.ticket.stamp >= self.fence.newest(url) => {
+            Some(writer)
+                if trust == Trust::Held
+                    && writer.is_at(Phase::Asked)
+                    && writer.ticket.stamp >= self.fence.newest(url) =>
+            {
                 Found::Wait(Arc::clone(writer))
             }
             Some(_) | None => Found::Nothing(ticket),
@@ -168,7 +242,7 @@ impl Holds for BuiltIn {
         match (brought, fetch.ticket.condition) {
             (Brought::Same, Some(condition)) => self.confirm(fetch, condition, fresh_until),
             (Brought::Page(version), _) => self.commit(fetch, version, fresh_until),
-            (Brought::Same, None) | (Brought::Failure, _) => {}
+            (Brought::Same, None) | (Brought::Failure | Brought::Private(_), _) => {}
         }
     }
 
@@ -184,6 +258,7 @@ impl Holds for BuiltIn {
                 return vec![Outcome::Unreachable(why); part.len()];
             }
         };
+        self.obeyed(log, purges.iter().map(|it| it.scope).zip(applied.points.iter().copied()));
         if let Some(began) = applied.log_began {
             self.give_back(&Target::Everything, Mode::Delete, began);
         }
@@ -199,6 +274,7 @@ impl Holds for BuiltIn {
         let purge = Purge { seq: upto, scope: Scope::Everything, mode: Mode::Delete };
         match self.fence.apply(order.log(), upto, &[purge]) {
             Ok(applied) => {
+                self.obeyed(order.log(), applied.points.iter().map(|point| (Scope::Everything, *point)));
                 for point in applied.log_began.iter().chain(&applied.points) {
                     self.give_back(&Target::Everything, Mode::Delete, *point);
                 }
@@ -214,6 +290,22 @@ impl Holds for BuiltIn {
 
     fn restart(&mut self) {
         // All is in memory, the fence too.
-        *self = Self::new(Arc::clone(&self.pages), self.marks_max);
+        *self = Self::in_run(Arc::clone(&self.pages), self.build, Run(self.run.0 + 1));
+    }
+
+    fn lease(&mut self, log: &LogId, grant: Option<Grant>, now: Instant) -> Trusts {
+        let status = self.leases.call_at(self.clock.at(now), log, grant.map(|it| (it.run, it.until)));
+        match self.leases.mode() {
+            Lease::None => Trusts::Always,
+            Lease::Required => Trusts::Leased(Named { run: status.run, clock: status.clock, until: status.until }),
+        }
+    }
+
+    fn flights(&self) -> Option<Arc<Flights>> {
+        self.flights.clone()
+    }
+
+    fn flight_of(&self, page: Page) -> Option<Arc<RequestUrl>> {
+        self.flights.as_ref().map(|_| Arc::clone(&self.urls[page.0]))
     }
 }

@@ -10,11 +10,15 @@ use std::time::Duration;
 
 use catharsis_core::abilities::Abilities;
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::lease::Grant;
+use catharsis_core::ports::Trusts;
 use catharsis_core::receipt::Outcome;
+use catharsis_edge::flights::{Departure, Flights};
 use catharsis_edge::protocol::LogId;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Chance;
+use super::connections::{Asked, Connections};
 use super::holds::{Brought, Fetch, Found, Holds, Now, Phase};
 use super::pages::{Page, Pages, Version};
 
@@ -37,6 +41,8 @@ struct State {
     life: Life,
     /// Rises with each start: what belongs to an earlier life is gone.
     lives: u64,
+    /// To its origin hop, if that is what it fetches through.
+    connections: Option<Connections>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +67,7 @@ struct Pace {
 impl SimCache {
     /// A cache that fetches from the origin and follows these rules.
     pub(super) fn new(holds: Box<dyn Holds>, fetch_max: Duration, pages: Arc<Pages>, chance: Chance) -> Arc<Self> {
-        let state = Mutex::new(State { holds, upstream: None, life: Life::Up, lives: 0 });
+        let state = Mutex::new(State { holds, upstream: None, life: Life::Up, lives: 0, connections: None });
         Arc::new(Self { pages, chance, fetch_max, state })
     }
 
@@ -83,8 +89,7 @@ impl SimCache {
         };
         if !is_same {
             state.upstream = upstream;
-            state.lives += 1;
-            state.holds.restart();
+            state.restart();
         }
     }
 
@@ -97,8 +102,7 @@ impl SimCache {
     pub(super) fn kill(&self) {
         let mut state = self.state();
         state.life = Life::Down;
-        state.lives += 1;
-        state.holds.restart();
+        state.restart();
     }
 
     /// Starts again.
@@ -127,6 +131,24 @@ impl SimCache {
         (state.life == Life::Up).then(|| state.holds.everything(log, upto))
     }
 
+    /// Takes a lease call; `None` while it is down.
+    pub(super) fn lease(&self, log: &LogId, grant: Option<Grant>) -> Option<Trusts> {
+        let mut state = self.state();
+        (state.life == Life::Up).then(|| state.holds.lease(log, grant, Instant::now()))
+    }
+
+    /// What is on its way from it, and in which of its lives; `None` while it is down, or where it keeps no account.
+    pub(super) fn flights(&self) -> Option<(Arc<Flights>, u64)> {
+        let state = self.state();
+        let flights = state.holds.flights().filter(|_| state.life == Life::Up);
+        flights.map(|flights| (flights, state.lives))
+    }
+
+    /// Whether it still is in that life.
+    pub(super) fn lives_in(&self, life: u64) -> bool {
+        self.state().lives == life
+    }
+
     /// Answers a request; `None` where it cannot.
     pub(super) fn read(self: Arc<Self>, page: Page) -> Pin<Box<dyn Future<Output = Option<Version>> + Send>> {
         Box::pin(async move {
@@ -147,11 +169,19 @@ impl SimCache {
                         return Some(version);
                     }
                     Found::Wait(fetch) => fetch.answered().await,
-                    Found::Join(fetch) => return fetch.ended().await,
+                    Found::Join(fetch) => match fetch.ended().await {
+                        Phase::Ended(version) => return version,
+                        // It was for whoever asked only.
+                        Phase::Asked | Phase::Streaming | Phase::Private(_) => {}
+                    },
                     Found::Nothing(ticket) => {
                         let fetch = self.state().holds.begin(page, ticket);
                         self.spawn(&fetch);
-                        return fetch.ended().await;
+                        return match fetch.ended().await {
+                            Phase::Ended(version) => version,
+                            Phase::Private(version) => Some(version),
+                            Phase::Asked | Phase::Streaming => None,
+                        };
                     }
                 }
             }
@@ -165,15 +195,19 @@ impl SimCache {
         let lives = self.state().lives;
         tokio::spawn(async move {
             let until = Instant::now() + longest(&cache);
-            let brought = timeout_at(until, cache.bring(&fetch, until)).await.unwrap_or(Brought::Failure);
+            let brought = timeout_at(until, cache.bring(&fetch, until)).await;
+            let (brought, asked) = brought.unwrap_or((Brought::Failure, None));
             let mut state = cache.state();
             let brought = if state.lives == lives { brought } else { Brought::Failure };
             if state.lives == lives {
                 state.holds.end(&fetch, brought, &cache.now());
             }
             drop(state);
+            if let Some(asked) = asked {
+                asked.kept();
+            }
             let version = match (brought, fetch.ticket.condition) {
-                (Brought::Page(version), _) => Some(version),
+                (Brought::Page(version) | Brought::Private(version), _) => Some(version),
                 (Brought::Same, Some(condition)) => Some(condition.version),
                 (Brought::Same, None) | (Brought::Failure, _) => None,
             };
@@ -181,22 +215,81 @@ impl SimCache {
         });
     }
 
-    async fn bring(&self, fetch: &Fetch, until: Instant) -> Brought {
+    /// What a fetch brings, and what it came over, where that is an origin hop: to be let go once it is kept.
+    async fn bring(&self, fetch: &Fetch, until: Instant) -> (Brought, Option<Asked>) {
         let pace = pace(&self.chance.apart(fetch.id), until);
         sleep(pace.to_ask).await;
         let upstream = self.state().upstream.clone();
         let version = match upstream {
             None => Some(self.pages.version(fetch.page)),
-            Some(shield) => shield.read(fetch.page).await,
+            Some(shield) => match shield.flights() {
+                Some(hop) => return self.bring_over(&shield, hop, fetch, &pace).await,
+                None => shield.read(fetch.page).await,
+            },
         };
-        let Some(version) = version else { return Brought::Failure };
+        let Some(version) = version else { return (Brought::Failure, None) };
         sleep(pace.to_head).await;
         if fetch.ticket.condition.is_some_and(|it| it.version == version) {
-            return Brought::Same;
+            return (Brought::Same, None);
         }
         fetch.comes_to(Phase::Streaming);
         sleep(pace.to_end).await;
-        Brought::Page(version)
+        (Brought::Page(version), None)
+    }
+
+    /// As the built-in edge answers as an origin hop: a flight from before it looks the page up until all is sent.
+    async fn bring_over(
+        &self,
+        hop: &Arc<Self>,
+        (flights, life): (Arc<Flights>, u64),
+        fetch: &Fetch,
+        pace: &Pace,
+    ) -> (Brought, Option<Asked>) {
+        let url = hop.state().holds.flight_of(fetch.page);
+        let asked = url.and_then(|url| self.state().connected(&flights, &self.chance).ask(&url));
+        let Some(asked) = asked else { return (Brought::Failure, None) };
+        let Some(version) = Arc::clone(hop).read(fetch.page).await else { return (Brought::Failure, Some(asked)) };
+        let departure = asked.departs();
+        let is_same = fetch.ticket.condition.is_some_and(|it| it.version == version);
+        if is_same {
+            asked.sent();
+        }
+        sleep(pace.to_head).await;
+        let brought = match departure {
+            Departure::Overtaken => {
+                fetch.comes_to(Phase::Private(version));
+                Brought::Private(version)
+            }
+            Departure::Free if is_same => Brought::Same,
+            Departure::Free => {
+                fetch.comes_to(Phase::Streaming);
+                Brought::Page(version)
+            }
+        };
+        if !is_same {
+            sleep(pace.to_end / 2).await;
+            asked.sent();
+            // It lies in the cache's socket.
+            sleep(pace.to_end / 2).await;
+        }
+        // What is not whole when its hop dies is not kept.
+        if hop.lives_in(life) { (brought, Some(asked)) } else { (Brought::Failure, None) }
+    }
+}
+
+impl State {
+    fn restart(&mut self) {
+        self.lives += 1;
+        self.holds.restart();
+        if let Some(connections) = self.connections.take() {
+            connections.end();
+        }
+    }
+
+    /// Its connections to that run of its hop.
+    fn connected(&mut self, flights: &Arc<Flights>, chance: &Chance) -> &mut Connections {
+        let known = self.connections.take().filter(|it| it.lead_to(flights));
+        self.connections.insert(known.unwrap_or_else(|| Connections::new(Arc::clone(flights), chance.apart("lines"))))
     }
 }
 

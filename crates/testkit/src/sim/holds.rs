@@ -2,16 +2,18 @@
 //!
 //! What this is: the words that a cache and its rules speak to each other. Each kind of cache, and of fence, is one
 //! implementation of [`Holds`]: the built-in edge's with the real fence (`built_in`), and a third party's as such caches
-//! were measured (`third_party`). Another kind, such as an edge with a lease or a hop that fences for a cache, is another
-//! one, named in [`super::topologies`]. What this is not: time or the network; those are `cache` and `network`.
+//! were measured (`third_party`). Another kind is another one, named in [`super::topologies`]. What this is not: time or the network; those are `cache` and `network`.
 
 use std::sync::Arc;
 
 use catharsis_core::abilities::Abilities;
 use catharsis_core::invalidation::{Invalidation, Seq};
+use catharsis_core::lease::Grant;
 use catharsis_core::level::Level;
+use catharsis_core::ports::Trusts;
 use catharsis_core::receipt::Outcome;
-use catharsis_edge::fence::{Seen, Stamp};
+use catharsis_edge::fence::{RequestUrl, Seen, Stamp};
+use catharsis_edge::flights::Flights;
 use catharsis_edge::protocol::LogId;
 use tokio::time::Instant;
 
@@ -25,6 +27,8 @@ pub(super) enum Phase {
     Asked,
     /// The head has come; others may read along.
     Streaming,
+    /// The head has come, and it says that this is for whoever asked only.
+    Private(Version),
     /// It is over; with what it brought.
     Ended(Option<Version>),
 }
@@ -67,18 +71,19 @@ impl Fetch {
         *self.phase.borrow() == phase
     }
 
-    /// Waits until its head has come, or it is over.
-    pub(super) async fn answered(&self) {
-        self.phase.wait_for(|phase| *phase != Phase::Asked).await;
+    pub(super) fn is_private(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Private(_))
     }
 
-    /// Waits until it is over.
-    pub(super) async fn ended(&self) -> Option<Version> {
-        self.phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await;
-        match *self.phase.borrow() {
-            Phase::Ended(version) => version,
-            Phase::Asked | Phase::Streaming => None,
-        }
+    /// Waits until its head has come, or it is over.
+    pub(super) async fn answered(&self) {
+        self.phase.wait_for(|phase| (*phase != Phase::Asked).then_some(())).await;
+    }
+
+    /// Waits until it is over, or is known to be for whoever asked only: then it is in `Private`.
+    pub(super) async fn ended(&self) -> Phase {
+        let ends = |phase: &Phase| matches!(phase, Phase::Ended(_) | Phase::Private(_)).then_some(*phase);
+        self.phase.wait_for(ends).await
     }
 }
 
@@ -104,6 +109,8 @@ pub(super) enum Brought {
     Same,
     /// A page.
     Page(Version),
+    /// A page that no cache may keep.
+    Private(Version),
     /// Nothing.
     Failure,
 }
@@ -133,6 +140,21 @@ pub(super) trait Holds: Send {
 
     /// Forgets everything that it began to fetch before a position.
     fn everything(&mut self, log: &LogId, upto: Seq) -> Outcome;
+
+    /// Takes a lease call. Default: it uses its copies as it likes.
+    fn lease(&mut self, _log: &LogId, _grant: Option<Grant>, _now: Instant) -> Trusts {
+        Trusts::Always
+    }
+
+    /// What is on its way from it to the caches behind it, if it keeps account of that.
+    fn flights(&self) -> Option<Arc<Flights>> {
+        None
+    }
+
+    /// What a page is called in that account.
+    fn flight_of(&self, _page: Page) -> Option<Arc<RequestUrl>> {
+        None
+    }
 
     /// How many invalidations it carries out in one go: what is between two of them can be interrupted.
     fn at_once(&self) -> usize;

@@ -5,7 +5,8 @@
 //! its page was shown `done`, at a node of its area that serves, and that brought an older version; and an item that was
 //! `done` and is not any more. What this is not: an observer of the relay; that is [`crate::watched`].
 //!
-//! A node serves from when it is shown `ok`, as docs/operations.md asks of operators.
+//! A node serves from when it is shown `ok`, as docs/operations.md asks of operators. One that joins must not bring back
+//! what was done since it came. One whose lease has ended serves nothing old either, if what it asks instead does not.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +45,11 @@ type Shown = HashMap<Page, (Version, TaskId)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
+    /// All that is done must be gone there.
     Serves,
+    /// It counts and joins: what was done before it came may be there, and nothing is done without it from then on.
+    Joins,
+    /// Nothing is promised of it.
     Elsewhere,
 }
 
@@ -64,6 +69,10 @@ struct State {
     done: HashSet<(TaskId, u64)>,
     shown: PerArea<Shown>,
     standings: HashMap<NodeId, (Area, Standing)>,
+    /// What need not be gone at a node that joins, from the first look at it.
+    excused: HashMap<NodeId, Shown>,
+    /// Where a node that returns holds the watermark.
+    held: PerArea<bool>,
     watermarks: PerArea<Seq>,
     broken: Vec<String>,
     reads: u64,
@@ -95,6 +104,8 @@ impl Default for Judge {
             done: HashSet::new(),
             shown: PerArea::default(),
             standings: HashMap::new(),
+            excused: HashMap::new(),
+            held: PerArea::default(),
             watermarks: PerArea::default(),
             broken: Vec::new(),
             reads: 0,
@@ -119,6 +130,7 @@ impl Judge {
         let mut state = self.state();
         state.open.clear();
         state.done.clear();
+        state.excused.clear();
         state.shown = PerArea::default();
         state.watermarks = PerArea::default();
     }
@@ -150,7 +162,10 @@ impl Judge {
                 return;
             }
             state.looked = Some(moves);
-            let Some(open) = state.see(&window.board) else { return };
+            let Some(open) = state.see(&window.board) else {
+                state.excuse();
+                return;
+            };
             (window, open)
         };
         for task in open {
@@ -158,6 +173,7 @@ impl Judge {
             let done = done_of(&window.service, &task).await;
             self.state().take(&task, &done);
         }
+        self.state().excuse();
     }
 
     /// Looks whether all that was shown done is still. Returns what there is, with each item's status.
@@ -196,6 +212,10 @@ impl Judge {
         let state = self.state();
         let shown = match state.standings.get(node) {
             Some((area, Standing::Serves)) => state.shown.get(*area).get(&page),
+            Some((area, Standing::Joins)) => {
+                let excused = state.excused.get(node).and_then(|it| it.get(&page)).map_or(0, |(version, _)| *version);
+                state.shown.get(*area).get(&page).filter(|(version, _)| *version > excused)
+            }
             Some((_, Standing::Elsewhere)) | None => None,
         };
         let (version, since) = shown.map_or((0, None), |(version, task)| (*version, Some(task.clone())));
@@ -232,6 +252,8 @@ impl State {
     /// Sees where nodes and watermarks stand; returns the open tasks when more can be done than before.
     fn see(&mut self, board: &Board) -> Option<Vec<TaskId>> {
         self.standings = board.nodes().iter().map(|node| standing(board, node)).collect();
+        let returns = |node: &Arc<Node>| board.standing(&node.id).is_some_and(|it| it.duty == Duty::Returning);
+        self.held = PerArea::from_fn(|area| board.nodes().iter().any(|node| node.area == area && returns(node)));
         let watermarks = board.watermarks();
         if self.watermarks == watermarks {
             return None;
@@ -244,6 +266,25 @@ impl State {
         }
         self.watermarks = watermarks;
         Some(self.open.iter().map(|(task, ..)| task.clone()).collect())
+    }
+
+    /// Remembers what was done when a node began to join. Where the watermark was held then, those that count may be
+    /// ahead of it, and the new one began with them: so what was accepted by then is done without it.
+    fn excuse(&mut self) {
+        let Self { standings, excused, shown, held, open, .. } = self;
+        excused.retain(|node, _| matches!(standings.get(node), Some((_, Standing::Joins))));
+        for (node, (area, standing)) in standings.iter() {
+            if *standing != Standing::Joins || excused.contains_key(node) {
+                continue;
+            }
+            let mut all = shown.get(*area).clone();
+            if *held.get(*area) {
+                for (task, items, _) in open.iter() {
+                    items.iter().filter(|it| it.areas.contains(*area)).for_each(|it| raise(&mut all, it, task));
+                }
+            }
+            excused.insert(node.clone(), all);
+        }
     }
 
     /// Takes notice of the items of a task that are done.
@@ -274,9 +315,16 @@ fn raise(shown: &mut Shown, asked: &Asked, task: &TaskId) {
 }
 
 fn standing(board: &Board, node: &Node) -> (NodeId, (Area, Standing)) {
-    let standing = match board.standing(&node.id) {
-        Some(it) if it.duty == Duty::Counts && it.membership == Membership::Member => Standing::Serves,
-        Some(_) | None => Standing::Elsewhere,
+    let of = |id: &NodeId| board.standing(id).map(|it| (it.duty, it.membership));
+    let standing = match of(&node.id) {
+        Some((Duty::Counts, Membership::Member)) => Standing::Serves,
+        Some((Duty::Counts, Membership::Joining)) => Standing::Joins,
+        // It has each copy confirmed, so it is as good as whoever confirms.
+        Some((Duty::Lapsed, _)) => match node.shield.as_ref().map(of) {
+            None | Some(Some((Duty::Counts, Membership::Member) | (Duty::Lapsed, _))) => Standing::Serves,
+            Some(Some(_) | None) => Standing::Elsewhere,
+        },
+        Some((Duty::Returning | Duty::Drained, _)) | None => Standing::Elsewhere,
     };
     (node.id.clone(), (node.area, standing))
 }

@@ -55,7 +55,9 @@ impl Way {
         let weather = troubles.weather();
         give_way(&chance).await;
         if chance.percent(weather.again) {
-            self.again_later(&order, Duration::from_millis(chance.below(40_000)));
+            // Just behind the next one, or when all have forgotten it.
+            let within = if chance.percent(50) { 3_000 } else { 40_000 };
+            self.again_later(&order, Duration::from_millis(chance.below(within)));
         }
         if troubles.is_cut_off(&self.node) || !self.cache.is_up() {
             return order.unreachable(&Unreachable::Connect(Reason::new("nobody there")));

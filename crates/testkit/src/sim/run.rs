@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use catharsis_core::area::Area;
 use catharsis_core::duty::Duty;
-use catharsis_core::ports::{Log, Membership, Purger, Store};
+use catharsis_core::ports::{Hop, Lessor, Log, Membership, Purger, Store};
 use catharsis_core::relay::{Observer, RelayEvent};
 use catharsis_core::status::ItemStatus;
 use catharsis_core::task::TaskKind;
-use catharsis_core::topology::{Node, NodeId};
+use catharsis_core::topology::{Fence, Node, NodeId};
 use catharsis_edge::protocol::LogId;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,8 @@ use crate::watched::{Faults, Watch};
 const STEPS: usize = 70;
 /// Clients at each node.
 const READERS: usize = 2;
+/// An order or a grant comes again no later than that.
+const LATE: Duration = Duration::from_secs(41);
 /// How long all that is left to do may take once nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -108,6 +110,8 @@ struct Between {
     watch: Watch,
     troubles: Troubles,
     caches: Arc<BTreeMap<NodeId, Arc<SimCache>>>,
+    /// The length of the leases of those that are granted some.
+    leases: Arc<BTreeMap<NodeId, Duration>>,
     /// Which of the logs there were, by their number.
     logs: u64,
     witness: Arc<Witness>,
@@ -139,18 +143,21 @@ impl Wrap for Between {
     }
 
     fn purger(&self, _world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
-        let cache = Arc::clone(self.caches.get(&node.id).expect("a node of this simulation"));
-        let way = Way {
-            node: node.id.clone(),
-            cache,
-            log: log_id(self.logs),
-            troubles: self.troubles.clone(),
-            trace: Arc::clone(&self.trace),
-        };
+        let way = self.way(&node.id);
         match self.planted {
             Planted::Liar if node.id.as_str() == "m1" => Arc::new(crate::fake_cache::FakeCache::default()),
             Planted::Liar | Planted::Dice | Planted::Nothing => Arc::new(way),
         }
+    }
+
+    fn hop(&self, _world: &World, node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
+        let hop = node.shield.as_ref().filter(|_| node.fence == Fence::Hop)?;
+        Some(Arc::new(self.way(hop)))
+    }
+
+    fn lessor(&self, _world: &World, node: &Arc<Node>) -> Option<(Arc<dyn Lessor>, Duration)> {
+        let length = self.leases.get(&node.id)?;
+        Some((Arc::new(self.way(&node.id)), *length))
     }
 
     fn log(&self, world: &World) -> Arc<dyn Log> {
@@ -159,6 +166,19 @@ impl Wrap for Between {
 
     fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.witness) as Arc<dyn Observer>
+    }
+}
+
+impl Between {
+    /// The way to a node.
+    fn way(&self, node: &NodeId) -> Way {
+        Way {
+            node: node.clone(),
+            cache: Arc::clone(self.caches.get(node).expect("a node of this simulation")),
+            log: log_id(self.logs),
+            troubles: self.troubles.clone(),
+            trace: Arc::clone(&self.trace),
+        }
     }
 }
 
@@ -178,6 +198,8 @@ impl Play {
             (node.id.clone(), cache)
         };
         let caches = Arc::new(drawn.iter().map(cache).collect::<BTreeMap<_, _>>());
+        let leases = drawn.iter().filter_map(|(node, kind)| Some((node.id.clone(), kind.lease()?)));
+        let leases = Arc::new(leases.collect());
         let all: Vec<Node> = drawn.into_iter().map(|(node, _)| node).collect();
         let world = World::new(all.clone(), seed);
         let trace = Arc::new(Trace::new(telling));
@@ -185,6 +207,7 @@ impl Play {
             watch: Watch::new(FAULTS, chance.clone()),
             troubles: troubles.clone(),
             caches,
+            leases,
             logs: 0,
             witness: Arc::new(Witness { settled: AtomicU64::new(0), trace: Arc::clone(&trace) }),
             trace,
@@ -313,7 +336,11 @@ impl Play {
         for cache in self.between.caches.values() {
             cache.start();
         }
+        // Whatever comes once more of what was sent before has come, some of it in the name of a log that is gone: what
+        // is told now is the last word.
+        sleep(LATE).await;
         self.bring(self.all.clone()).await;
+        self.purge_a_last_time().await;
         let until = Instant::now() + PATIENCE;
         while let Some(behind) = self.behind() {
             if Instant::now() > until {

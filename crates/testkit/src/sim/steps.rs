@@ -15,13 +15,22 @@ use super::run::Play;
 use super::topologies;
 use crate::plans::ACCOUNT;
 
+/// What a customer wants to be purged: each name with the pages that it stands for.
+struct Wish {
+    kind: TaskKind,
+    mode: Mode,
+    area: Option<Area>,
+    named: Vec<(String, Vec<Page>)>,
+}
+
 impl Play {
     /// One step.
     pub(super) async fn step(&mut self) {
         let drawn = self.chance.below(100);
         self.note(drawn);
         match drawn {
-            0..46 => self.purge().await,
+            0..40 => self.purge().await,
+            40..46 => self.purge_twice().await,
             46..50 => self.change_a_page(),
             50..66 => self.pass(Duration::from_millis(self.chance.below(300))).await,
             66..76 => self.pass(Duration::from_millis(self.chance.below(3_000))).await,
@@ -69,23 +78,49 @@ impl Play {
             (TaskKind::Url, 0..2) => 300 + self.chance.below(400),
             (TaskKind::Url, _) => 1 + self.chance.below(6),
         };
-        let mut items = Vec::new();
-        let mut named = Vec::new();
-        for _ in 0..count {
-            match kind {
-                TaskKind::Path => {
-                    let directory = self.pages.directory(self.chance.bits());
-                    named.push(self.pages.below(directory));
-                    items.push(format!("http://{HOST}{directory}").into());
-                }
-                TaskKind::Url => {
-                    let page = self.some_page();
-                    named.push(vec![page]);
-                    items.push(format!("http://{HOST}{}", self.pages.path(page)).into());
-                }
+        let named = (0..count).map(|_| self.draw_named(kind)).collect();
+        self.submit(&Wish { kind, mode, area, named }).await;
+    }
+
+    /// Purges a page everywhere.
+    pub(super) async fn purge_a_last_time(&self) {
+        let named = vec![self.draw_named(TaskKind::Url)];
+        self.submit(&Wish { kind: TaskKind::Url, mode: Mode::Delete, area: None, named }).await;
+    }
+
+    /// Purges the same again, soon: a copy from in between must go too, however late the first order comes once more.
+    async fn purge_twice(&self) {
+        let kind = if self.chance.percent(60) { TaskKind::Path } else { TaskKind::Url };
+        let mode = match kind {
+            // A URL that is deleted leaves nothing for a mark to refuse.
+            TaskKind::Url => Mode::Expire,
+            TaskKind::Path if self.chance.percent(50) => Mode::Delete,
+            TaskKind::Path => Mode::Expire,
+        };
+        let area = if self.chance.percent(70) { Some(Area::Mainland) } else { Some(Area::Overseas) };
+        let wish = Wish { kind, mode, area, named: vec![self.draw_named(kind)] };
+        for _ in 0..2 + self.chance.below(2) {
+            self.submit(&wish).await;
+            self.pass(Duration::from_millis(self.chance.below(1_000))).await;
+        }
+    }
+
+    /// The name of a page or of a directory, and the pages that it stands for.
+    fn draw_named(&self, kind: TaskKind) -> (String, Vec<Page>) {
+        match kind {
+            TaskKind::Path => {
+                let directory = self.pages.directory(self.chance.bits());
+                (directory.to_owned(), self.pages.below(directory))
+            }
+            TaskKind::Url => {
+                let page = self.some_page();
+                (self.pages.path(page).to_owned(), vec![page])
             }
         }
-        for page in named.iter().flatten() {
+    }
+
+    async fn submit(&self, wish: &Wish) {
+        for page in wish.named.iter().flat_map(|(_, pages)| pages) {
             if self.chance.percent(85) {
                 self.pages.change(*page);
             }
@@ -94,14 +129,22 @@ impl Play {
             // Else a purge follows upon the change at once.
             self.pass(Duration::from_millis(self.chance.below(50))).await;
         }
-        let areas = area.map_or(AreaSet::Global, AreaSet::One);
+        let areas = wish.area.map_or(AreaSet::Global, AreaSet::One);
         // Before the call: what is current then is current at acceptance, or older.
-        let asked = named.into_iter().map(|pages| Asked {
+        let asked = wish.named.iter().map(|(_, pages)| Asked {
             areas,
-            pages: pages.into_iter().map(|page| (page, self.pages.version(page))).collect(),
+            pages: pages.iter().map(|page| (*page, self.pages.version(*page))).collect(),
         });
         let asked = asked.collect();
-        let request = Purge { kind, mode, items, area, encode: Encode::AsSubmitted, claim: None, notify: Vec::new() };
+        let request = Purge {
+            kind: wish.kind,
+            mode: wish.mode,
+            items: wish.named.iter().map(|(name, _)| format!("http://{HOST}{name}").into()).collect(),
+            area: wish.area,
+            encode: Encode::AsSubmitted,
+            claim: None,
+            notify: Vec::new(),
+        };
         let accepted = self.server().service.purge(&Caller::root(ACCOUNT), request).await;
         self.judge.accepted(accepted.expect("a valid purge is accepted"), asked);
     }

@@ -129,7 +129,9 @@ impl Holds for ThirdParty {
         }
         let condition = copy.map(|copy| Condition { copy: copy.id, version: copy.version });
         let ticket = Ticket { stamp: Stamp::OLDEST, condition };
-        let joined = |(_, since): &&(Arc<Fetch>, Since)| match self.habits.coalescing {
+        let joined = |(fetch, since): &&(Arc<Fetch>, Since)| match self.habits.coalescing {
+            // Not one that is known to be for somebody else only.
+            _ if fetch.is_private() => false,
             Coalescing::Any => true,
             Coalescing::SinceThePurge => *since == Since::NoPurge,
         };
@@ -158,7 +160,7 @@ impl Holds for ThirdParty {
         let (id, version) = match (brought, fetch.ticket.condition) {
             (Brought::Same, Some(condition)) => (condition.copy, condition.version),
             (Brought::Page(version), _) => (fetch.id, version),
-            (Brought::Same, None) | (Brought::Failure, _) => return,
+            (Brought::Same, None) | (Brought::Failure | Brought::Private(_), _) => return,
         };
         let fresh_until = now.at + Duration::from_secs(fresh_for(now.chance));
         self.copies.insert(fetch.page, Copy { id, version, fresh_until, expired: false });

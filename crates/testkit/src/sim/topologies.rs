@@ -1,7 +1,8 @@
 //! The nodes of a simulation, and what an operator wants of them next.
 //!
-//! What this is: a mainland of two tiers and an overseas of one, of kinds that the seed draws. A third kind of cache is
-//! named here: in [`Kind`], which says what its nodes promise and what they hold.
+//! What this is: a mainland of two tiers, with an origin hop and a cache behind it, and an overseas of one tier, of kinds
+//! that the seed draws. Another kind of cache is named here: in [`Kind`], which says what its nodes promise and what they
+//! hold.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use catharsis_core::area::Area;
 use catharsis_core::duty::Duty;
 use catharsis_core::ports::Membership;
 use catharsis_core::topology::{BoundedFence, Fence, Node, NodeKind, Rotation, Tier};
+use catharsis_edge::lease::Lease;
 
-use super::built_in::BuiltIn;
+use super::built_in::{Below, Build, BuiltIn};
 use super::holds::Holds;
 use super::pages::Pages;
 use super::third_party::{Coalescing, Directories, Habits, Medium, ThirdParty};
@@ -22,33 +24,54 @@ use crate::plans::{behind, node, shield};
 /// The longest fetch of a node whose fence does not depend on it.
 const UNBOUNDED: Duration = Duration::from_secs(40);
 
+/// The origin hop.
+const HOP: &str = "h1";
+
 /// What a node is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// The built-in edge, which keeps at most so many marks.
-    BuiltIn { marks_max: NonZeroUsize },
+    /// The built-in edge, which may be granted leases of this length.
+    BuiltIn { build: Build, lease: Option<Duration> },
     /// Another one, fenced by the relay for this long.
     ThirdParty { habits: Habits, fetch_max: Duration },
+    /// Another one behind its origin hop.
+    BehindHop { habits: Habits },
 }
 
 impl Kind {
     fn draw(chance: &Chance) -> Self {
         if chance.percent(50) {
-            let marks_max = if chance.percent(50) { 4 } else { 1_000 };
-            return Self::BuiltIn { marks_max: NonZeroUsize::new(marks_max).expect("above zero") };
+            return Self::draw_built_in(chance, Below::Clients);
         }
-        let habits = Habits {
+        Self::ThirdParty { habits: Self::draw_habits(chance), fetch_max: Duration::from_secs(3 + chance.below(6)) }
+    }
+
+    fn draw_built_in(chance: &Chance, below: Below) -> Self {
+        let marks_max = if chance.percent(50) { 4 } else { 1_000 };
+        // Required is what is granted; one that needs none may be granted some, and says so.
+        let (lease, is_granted) = match chance.below(4) {
+            0 => (Lease::None, false),
+            1 => (Lease::None, true),
+            _ => (Lease::Required, true),
+        };
+        let fast = i64::try_from(chance.below(19)).unwrap_or(0) - 9;
+        let marks_max = NonZeroUsize::new(marks_max).expect("above zero");
+        let length = Duration::from_millis(1_000 + chance.below(3_000));
+        Self::BuiltIn { build: Build { marks_max, lease, below, fast }, lease: is_granted.then_some(length) }
+    }
+
+    fn draw_habits(chance: &Chance) -> Habits {
+        Habits {
             medium: if chance.percent(50) { Medium::Disk } else { Medium::Memory },
             coalescing: if chance.percent(50) { Coalescing::Any } else { Coalescing::SinceThePurge },
             directories: if chance.percent(15) { Directories::Unknown } else { Directories::Known },
-        };
-        Self::ThirdParty { habits, fetch_max: Duration::from_secs(3 + chance.below(6)) }
+        }
     }
 
     /// The longest fetch of a cache of this kind.
     pub(super) const fn fetch_max(self) -> Duration {
         match self {
-            Self::BuiltIn { .. } => UNBOUNDED,
+            Self::BuiltIn { .. } | Self::BehindHop { .. } => UNBOUNDED,
             Self::ThirdParty { fetch_max, .. } => fetch_max,
         }
     }
@@ -56,21 +79,32 @@ impl Kind {
     /// What such a cache holds at first: nothing.
     pub(super) fn holds(self, pages: &Arc<Pages>) -> Box<dyn Holds> {
         match self {
-            Self::BuiltIn { marks_max } => Box::new(BuiltIn::new(Arc::clone(pages), marks_max)),
-            Self::ThirdParty { habits, .. } => Box::new(ThirdParty::new(Arc::clone(pages), habits)),
+            Self::BuiltIn { build, .. } => Box::new(BuiltIn::new(Arc::clone(pages), build)),
+            Self::ThirdParty { habits, .. } | Self::BehindHop { habits } => {
+                Box::new(ThirdParty::new(Arc::clone(pages), habits))
+            }
+        }
+    }
+
+    /// How long the leases are that the relay grants to a node of this kind.
+    pub(super) const fn lease(self) -> Option<Duration> {
+        match self {
+            Self::BuiltIn { lease, .. } => lease,
+            Self::ThirdParty { .. } | Self::BehindHop { .. } => None,
         }
     }
 
     fn fenced(self, node: Node) -> Node {
+        let named = |habits: Habits| match habits.directories {
+            Directories::Known => NodeKind::Varnish,
+            Directories::Unknown => NodeKind::Nginx,
+        };
         match self {
             Self::BuiltIn { .. } => Node { kind: NodeKind::Edge, fence: Fence::Exact, ..node },
+            Self::BehindHop { habits } => Node { kind: named(habits), fence: Fence::Hop, ..node },
             Self::ThirdParty { habits, fetch_max } => {
-                let kind = match habits.directories {
-                    Directories::Known => NodeKind::Varnish,
-                    Directories::Unknown => NodeKind::Nginx,
-                };
                 let fence = BoundedFence::new(vec![fetch_max / 3], fetch_max).expect("it rises");
-                Node { kind, fence: Fence::Bounded(fence), ..node }
+                Node { kind: named(habits), fence: Fence::Bounded(fence), ..node }
             }
         }
     }
@@ -89,11 +123,11 @@ pub(super) fn all(chance: &Chance) -> Vec<(Node, Kind)> {
         overseas(node("o1")),
         overseas(node("o2")),
     ];
-    let drawn = nodes.into_iter().map(|node| {
-        let kind = Kind::draw(chance);
-        (kind.fenced(node), kind)
-    });
-    drawn.collect()
+    let of_any_kind = nodes.into_iter().map(|node| (node, Kind::draw(chance)));
+    let mut drawn: Vec<(Node, Kind)> = of_any_kind.collect();
+    drawn.push((shield(HOP), Kind::draw_built_in(chance, Below::Caches)));
+    drawn.push((behind("c1", HOP), Kind::BehindHop { habits: Kind::draw_habits(chance) }));
+    drawn.into_iter().map(|(node, kind)| (kind.fenced(node), kind)).collect()
 }
 
 /// The nodes as an operator could want them next. It keeps to docs/operations.md: an edge moves only to a shield that is
@@ -117,16 +151,18 @@ pub(super) fn next(all: &[Node], now: &[Arc<Node>], server: &Server, chance: &Ch
     for node in all.iter().filter(|node| node.tier == Tier::Edge) {
         let old = now.iter().find(|old| old.id == node.id);
         let rotation = match chance.below(7) {
+            // It fetches through nothing but its hop.
+            _ if node.fence == Fence::Hop && !shields.iter().any(|it| Some(&it.id) == node.shield.as_ref()) => continue,
             _ if node.kind == NodeKind::Nginx => Rotation::In,
             0 => continue,
             1 | 2 => Rotation::Drained,
             _ => Rotation::In,
         };
-        let ready = |it: &&Node| it.rotation == Rotation::In && is_ok(it);
+        let ready = |it: &&Node| it.id.as_str() != HOP && it.rotation == Rotation::In && is_ok(it);
         let another = shields.iter().filter(ready).map(|it| &it.id).nth(usize::from(chance.percent(50)));
         let stays = old.map_or(node.shield.as_ref(), |old| old.shield.as_ref());
         let stays = stays.filter(|id| shields.iter().any(|it| it.id == **id));
-        let is_behind = node.shield.is_some();
+        let is_behind = node.shield.is_some() && node.fence != Fence::Hop;
         let shield = if is_behind && chance.percent(20) { another } else { stays };
         next.push(Node { rotation, shield: shield.cloned(), ..node.clone() });
     }
