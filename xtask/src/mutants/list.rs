@@ -119,18 +119,6 @@ pub const MUTATIONS: &[Mutation] = &[
         instead: "Duty::Counts | Duty::Returning | Duty::Drained => Seq(u64::MAX),",
     },
     Mutation {
-        name: "tier: a shield that joins holds nobody",
-        file: "crates/core/src/board.rs",
-        text: "Membership::Joining => Seq::ZERO,",
-        instead: "Membership::Joining => standing.settled,",
-    },
-    Mutation {
-        name: "join: a new node begins where the fastest is",
-        file: "crates/core/src/ports.rs",
-        text: "counting.map(|cursor| cursor.seq).min()",
-        instead: "counting.map(|cursor| cursor.seq).max()",
-    },
-    Mutation {
         name: "hop: second pass before it has landed",
         file: "crates/core/src/progress.rs",
         text: "            Some(landed) => landed,\n",
@@ -138,9 +126,9 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "hop: asked beyond its own settlement",
-        file: "crates/core/src/board.rs",
-        text: "self.roster().cells.get(hop).map_or(Seq::ZERO, |cell| known(&cell.borrow()))",
-        instead: "self.roster().cells.get(hop).map_or(Seq::ZERO, |cell| cell.borrow().settled.plus(1_000_000))",
+        file: "crates/core/src/relay/hop.rs",
+        text: "answer = hop.landed(landed, asked) => answer,",
+        instead: "answer = hop.landed(landed, asked.plus(1_000)) => answer,",
     },
     Mutation {
         name: "hop: a flight is forgotten when it is sent",
@@ -155,7 +143,7 @@ pub const MUTATIONS: &[Mutation] = &[
         instead: "Stage::Barred => Departure::Free,",
     },
     Mutation {
-        name: "hop: only the newest flight is overtaken",
+        name: "hop: comparison flipped",
         file: "crates/edge/src/flights.rs",
         text: "flight.filter(|it| it.stamp < point)",
         instead: "flight.filter(|it| it.stamp > point)",
@@ -174,26 +162,8 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "lease: the relay takes it for ended too early",
-        file: "crates/core/src/lease.rs",
-        text: "now >= self.ended_at\n",
-        instead: "now.after(self.length) >= self.ended_at\n",
-    },
-    Mutation {
-        name: "lease: a grant that was lost is not counted",
-        file: "crates/core/src/lease.rs",
-        text: "self.ended_at = self.ended_at.max(received.after(certainly(self.length)));",
-        instead: "let _ = received;",
-    },
-    Mutation {
-        name: "lease: granted to one that does not count",
         file: "crates/core/src/leasing.rs",
-        text: "standing.duty == Duty::Counts && standing.membership == Membership::Member && standing.trouble.is_none()",
-        instead: "standing.membership == Membership::Member && standing.trouble.is_none()",
-    },
-    Mutation {
-        name: "lease: a shield owes nothing when it returns",
-        file: "crates/core/src/board.rs",
-        text: "        && standing.settled >= standing.owes\n",
-        instead: "",
+        text: "                    && self.terms.has_ended(now)\n                    && silent.is_some_and(|silent| silent >= self.patience()) =>",
+        instead: "                    && silent.is_some() =>",
     },
 ];

@@ -25,7 +25,7 @@ pub(super) struct Weather {
 
 impl Weather {
     /// What most nodes have most of the time.
-    pub(super) const FOUL: Self = Self { lost: 4, unanswered: 5, again: 8, slow: 10 };
+    pub(super) const FOUL: Self = Self { lost: 4, unanswered: 5, again: 20, slow: 10 };
     /// Nothing goes wrong.
     pub(super) const FAIR: Self = Self { lost: 0, unanswered: 0, again: 0, slow: 0 };
 }

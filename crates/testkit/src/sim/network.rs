@@ -56,7 +56,7 @@ impl Way {
         give_way(&chance).await;
         if chance.percent(weather.again) {
             // Just behind the next one, or when all have forgotten it.
-            let within = if chance.percent(50) { 3_000 } else { 40_000 };
+            let within = if chance.percent(70) { 5_000 } else { 40_000 };
             self.again_later(&order, Duration::from_millis(chance.below(within)));
         }
         if troubles.is_cut_off(&self.node) || !self.cache.is_up() {

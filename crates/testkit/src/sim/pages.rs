@@ -18,8 +18,11 @@ pub(super) const HOST: &str = "a.test";
 /// The directories: one begins like another, one is in another, and one is spelled without its slash.
 const DIRECTORIES: [&str; 6] = ["/d1/", "/d10/", "/d1", "/d2/", "/d2/sub/", "/d3"];
 
+/// Where clients read only when they are sent there.
+pub(super) const QUIET: &str = "/quiet/";
+
 /// Where pages lie, so many in each.
-const PLACES: [&str; 6] = ["/d1/", "/d10/", "/d2/", "/d2/sub/", "/d3/", "/"];
+const PLACES: [&str; 7] = ["/d1/", "/d10/", "/d2/", "/d2/sub/", "/d3/", "/", QUIET];
 const EACH: usize = 5;
 
 /// See the module.
@@ -40,6 +43,11 @@ impl Default for Pages {
 impl Pages {
     pub(super) fn len(&self) -> usize {
         self.paths.len()
+    }
+
+    /// Those that clients read all the time: the first ones.
+    pub(super) fn busy(&self) -> usize {
+        self.len() - EACH
     }
 
     pub(super) fn path(&self, page: Page) -> &str {

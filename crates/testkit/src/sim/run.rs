@@ -26,7 +26,7 @@ use super::cache::SimCache;
 use super::faults::Troubles;
 use super::judge::{Judge, Judgement};
 use super::network::{ShakyLog, Way};
-use super::pages::Pages;
+use super::pages::{Page, Pages};
 use super::steps::some_page;
 use super::topologies;
 use super::trace::{Event, Telling, Trace, named};
@@ -262,18 +262,31 @@ impl Play {
     fn send_clients(&self, stop: &CancellationToken) {
         for (node, cache) in self.between.caches.iter() {
             for number in 0..READERS {
-                let client = Client {
-                    node: node.clone(),
-                    cache: Arc::clone(cache),
-                    judge: Arc::clone(&self.judge),
-                    pages: Arc::clone(&self.pages),
-                    trace: Arc::clone(&self.between.trace),
-                    chance: match self.between.planted {
-                        Planted::Dice => Chance::new(RandomState::new().hash_one(number)),
-                        Planted::Liar | Planted::Nothing => self.chance.apart((node.as_str(), number)),
-                    },
-                };
-                tokio::spawn(client.read_on(stop.clone()));
+                tokio::spawn(self.client(node, cache, number).read_on(stop.clone()));
+            }
+        }
+    }
+
+    fn client(&self, node: &NodeId, cache: &Arc<SimCache>, number: usize) -> Client {
+        Client {
+            node: node.clone(),
+            cache: Arc::clone(cache),
+            judge: Arc::clone(&self.judge),
+            pages: Arc::clone(&self.pages),
+            trace: Arc::clone(&self.between.trace),
+            chance: match self.between.planted {
+                Planted::Dice => Chance::new(RandomState::new().hash_one(number)),
+                Planted::Liar | Planted::Nothing => self.chance.apart((node.as_str(), number)),
+            },
+        }
+    }
+
+    /// Has these pages read once through every cache.
+    pub(super) fn visit(&self, pages: &[Page]) {
+        for (node, cache) in self.between.caches.iter() {
+            for page in pages {
+                let (client, page) = (self.client(node, cache, READERS), *page);
+                tokio::spawn(async move { client.read(page).await });
             }
         }
     }
@@ -393,15 +406,19 @@ impl Client {
     async fn read_on(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             sleep(Duration::from_micros(self.chance.below(250_000))).await;
-            let page = some_page(&self.chance, self.pages.len());
-            self.judge.look().await;
-            self.trace.note(&Event::Asks(&self.node, page));
-            let due = self.judge.begins(&self.node, page);
-            let read = Arc::clone(&self.cache).read(page).await;
-            self.trace.note(&Event::Reads(&self.node, page, read));
-            if let Some(read) = read {
-                self.judge.ends(&due, read, self.pages.path(page));
-            }
+            let page = some_page(&self.chance, self.pages.busy());
+            self.read(page).await;
+        }
+    }
+
+    async fn read(&self, page: Page) {
+        self.judge.look().await;
+        self.trace.note(&Event::Asks(&self.node, page));
+        let due = self.judge.begins(&self.node, page);
+        let read = Arc::clone(&self.cache).read(page).await;
+        self.trace.note(&Event::Reads(&self.node, page, read));
+        if let Some(read) = read {
+            self.judge.ends(&due, read, self.pages.path(page));
         }
     }
 }

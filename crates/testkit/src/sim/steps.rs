@@ -10,7 +10,7 @@ use catharsis_core::topology::Node;
 use tokio::time::sleep;
 
 use super::judge::Asked;
-use super::pages::{HOST, Page};
+use super::pages::{HOST, Page, QUIET};
 use super::run::Play;
 use super::topologies;
 use crate::plans::ACCOUNT;
@@ -30,7 +30,8 @@ impl Play {
         self.note(drawn);
         match drawn {
             0..40 => self.purge().await,
-            40..46 => self.purge_twice().await,
+            40..43 => self.purge_twice().await,
+            43..46 => self.purge_what_nobody_reads().await,
             46..50 => self.change_a_page(),
             50..66 => self.pass(Duration::from_millis(self.chance.below(300))).await,
             66..76 => self.pass(Duration::from_millis(self.chance.below(3_000))).await,
@@ -61,7 +62,7 @@ impl Play {
 
     /// Some pages are much more popular.
     pub(super) fn some_page(&self) -> Page {
-        some_page(&self.chance, self.pages.len())
+        some_page(&self.chance, self.pages.busy())
     }
 
     /// Changes pages, mostly, and purges them, or the directory that they are in.
@@ -103,6 +104,23 @@ impl Play {
             self.submit(&wish).await;
             self.pass(Duration::from_millis(self.chance.below(1_000))).await;
         }
+    }
+
+    /// A directory is purged twice, read in between, and not again until an order of the first purge may have come once
+    /// more: nothing has looked at the copies from in between since.
+    async fn purge_what_nobody_reads(&self) {
+        let pages = self.pages.below(QUIET);
+        let mode = if self.chance.percent(50) { Mode::Delete } else { Mode::Expire };
+        // Where it is done soonest.
+        let area = if self.chance.percent(25) { Some(Area::Mainland) } else { Some(Area::Overseas) };
+        let wish = Wish { kind: TaskKind::Path, mode, area, named: vec![(QUIET.to_owned(), pages.clone())] };
+        self.submit(&wish).await;
+        self.pass(Duration::from_millis(self.chance.below(500))).await;
+        self.visit(&pages);
+        self.pass(Duration::from_millis(self.chance.below(1_000))).await;
+        self.submit(&wish).await;
+        self.pass(Duration::from_millis(3_000 + self.chance.below(9_000))).await;
+        self.visit(&pages);
     }
 
     /// The name of a page or of a directory, and the pages that it stands for.
@@ -191,7 +209,7 @@ impl Play {
     fn cut_a_node_off(&self) {
         let at = usize::try_from(self.chance.below(self.all.len() as u64)).unwrap_or(0);
         let (node, troubles) = (self.all[at].id.clone(), self.troubles.clone());
-        let away = Duration::from_millis(self.chance.below(20_000));
+        let away = Duration::from_millis(self.chance.below(40_000));
         troubles.cut_off(&node);
         tokio::spawn(async move {
             sleep(away).await;

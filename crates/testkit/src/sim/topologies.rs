@@ -56,7 +56,8 @@ impl Kind {
         };
         let fast = i64::try_from(chance.below(19)).unwrap_or(0) - 9;
         let marks_max = NonZeroUsize::new(marks_max).expect("above zero");
-        let length = Duration::from_millis(1_000 + chance.below(3_000));
+        // Some longer than other nodes take to be done, so that a task is waited for at most by them.
+        let length = Duration::from_millis(1_000 + chance.below(14_000));
         Self::BuiltIn { build: Build { marks_max, lease, below, fast }, lease: is_granted.then_some(length) }
     }
 
