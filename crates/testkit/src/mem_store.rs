@@ -1,8 +1,7 @@
 //! A store in memory.
 //!
-//! What this is: the plainest thing that keeps the port's word: one lock, no short cuts. So it
-//! serves as the oracle for the real stores, and as the store of simulations, where it outlives the
-//! workers that "crash". What this is not: durable.
+//! What this is: the plainest thing that keeps the port's word: one lock, no short cuts. So it serves as the oracle for
+//! the real stores, and as the store of simulations, where it outlives the workers that "crash". Not: durable.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -49,8 +49,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "relay: receipt before the last pass",
         file: "crates/core/src/relay.rs",
-        text: "(span.pass == progress.last_pass()).then(",
-        instead: "(span.pass == 0).then(",
+        text: "(pass == progress.last_pass()).then(",
+        instead: "(pass == 0).then(",
     },
     Mutation {
         name: "relay: cursor shown before it is kept",
@@ -65,10 +65,10 @@ pub const MUTATIONS: &[Mutation] = &[
         instead: "Membership::Member => standing.applied,",
     },
     Mutation {
-        name: "relay: rest of a span skipped",
-        file: "crates/core/src/relay.rs",
-        text: "let upto = span.after.plus(batch.len() as u64);\n                    let (delivered",
-        instead: "let upto = span.upto;\n                    let (delivered",
+        name: "relay: rest of a part skipped",
+        file: "crates/core/src/relay/deliver.rs",
+        text: "batch.extend(more);\n                    continue;",
+        instead: "batch.extend(more);\n                    return Ok(batch);",
     },
     Mutation {
         name: "join: nothing forgotten",
@@ -114,7 +114,7 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "tier: an edge does not wait for its shield",
-        file: "crates/core/src/board.rs",
+        file: "crates/core/src/standing.rs",
         text: "Duty::Counts | Duty::Returning | Duty::Drained => known(standing),",
         instead: "Duty::Counts | Duty::Returning | Duty::Drained => Seq(u64::MAX),",
     },

@@ -79,7 +79,7 @@ impl SimCache {
         Now { at: Instant::now(), chance: &self.chance }
     }
 
-    /// Fetches through this one from now on. Another one than before is another configuration, and a restart.
+    /// Fetches through this one from now on, with all that it holds.
     pub(super) fn fetch_through(&self, upstream: Option<Arc<Self>>) {
         let mut state = self.state();
         let is_same = match (&state.upstream, &upstream) {
@@ -89,7 +89,6 @@ impl SimCache {
         };
         if !is_same {
             state.upstream = upstream;
-            state.restart();
         }
     }
 

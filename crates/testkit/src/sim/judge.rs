@@ -19,7 +19,7 @@ use catharsis_core::invalidation::Seq;
 use catharsis_core::ports::Membership;
 use catharsis_core::service::PurgeService;
 use catharsis_core::status::ItemStatus;
-use catharsis_core::task::{TaskId, TaskKind};
+use catharsis_core::task::TaskId;
 use catharsis_core::topology::{Node, NodeId};
 
 use super::history_of;
@@ -195,8 +195,6 @@ impl Judge {
             *place += 1;
             match row.status {
                 ItemStatus::Done => drop(state.done.insert(key)),
-                // A node that did not count may refuse a directory later.
-                ItemStatus::Fail if row.kind == TaskKind::Path => {}
                 ItemStatus::Process | ItemStatus::Fail if state.done.contains(&key) => {
                     let what = format!("{} of {} was done and is {:?}", row.url, row.task, row.status);
                     state.broken.push(what);

@@ -142,22 +142,22 @@ impl Wrap for Between {
         self.watch.unchecked_store(world)
     }
 
-    fn purger(&self, _world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
-        let way = self.way(&node.id);
+    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
+        let way = self.way(world, &node.id, node.area);
         match self.planted {
             Planted::Liar if node.id.as_str() == "m1" => Arc::new(crate::fake_cache::FakeCache::default()),
             Planted::Liar | Planted::Dice | Planted::Nothing => Arc::new(way),
         }
     }
 
-    fn hop(&self, _world: &World, node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
+    fn hop(&self, world: &World, node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
         let hop = node.shield.as_ref().filter(|_| node.fence == Fence::Hop)?;
-        Some(Arc::new(self.way(hop)))
+        Some(Arc::new(self.way(world, hop, node.area)))
     }
 
-    fn lessor(&self, _world: &World, node: &Arc<Node>) -> Option<(Arc<dyn Lessor>, Duration)> {
+    fn lessor(&self, world: &World, node: &Arc<Node>) -> Option<(Arc<dyn Lessor>, Duration)> {
         let length = self.leases.get(&node.id)?;
-        Some((Arc::new(self.way(&node.id)), *length))
+        Some((Arc::new(self.way(world, &node.id, node.area)), *length))
     }
 
     fn log(&self, world: &World) -> Arc<dyn Log> {
@@ -171,19 +171,21 @@ impl Wrap for Between {
 
 impl Between {
     /// The way to a node.
-    fn way(&self, node: &NodeId) -> Way {
+    fn way(&self, world: &World, node: &NodeId, area: Area) -> Way {
         Way {
             node: node.clone(),
             cache: Arc::clone(self.caches.get(node).expect("a node of this simulation")),
-            log: log_id(self.logs),
+            log: log_id(self.logs, world, node, area),
             troubles: self.troubles.clone(),
             trace: Arc::clone(&self.trace),
         }
     }
 }
 
-fn log_id(number: u64) -> LogId {
-    LogId::new(&format!("log-{number}")).expect("a valid name")
+/// By what name a node is told the log: that of the store, and of its stay.
+fn log_id(number: u64, world: &World, node: &NodeId, area: Area) -> LogId {
+    let stay = world.store.cursor(node, area).and_then(|cursor| cursor.stay);
+    LogId::new(&format!("log-{number}.{}", stay.map_or(0, |stay| stay.0))).expect("a valid name")
 }
 
 impl Play {

@@ -174,14 +174,15 @@ impl Play {
 
     /// Changes caches and server to these nodes.
     pub(super) async fn bring(&mut self, next: Vec<Node>) {
-        // One that moves to another shield is taken out first, as whatever it holds may be newer or older than what
-        // that shield has settled.
-        let moves = |node: &Node| self.world.nodes.iter().any(|old| old.id == node.id && old.shield != node.shield);
-        let stay: Vec<Node> = next.iter().filter(|node| !moves(node)).cloned().collect();
-        if stay.len() < next.len() {
-            self.to(stay).await;
+        // One that moves to another shield is drained first, as docs/operations.md asks.
+        let moves = |node: &Node| next.iter().any(|new| new.id == node.id && node.shield != new.shield);
+        let now: Vec<Node> = self.world.nodes.iter().map(|node| Node::clone(node)).collect();
+        if now.iter().any(moves) {
+            let drain = |node: Node| {
+                if moves(&node) { Node { rotation: catharsis_core::topology::Rotation::Drained, ..node } } else { node }
+            };
+            self.to(now.into_iter().map(drain).collect()).await;
         }
-        // Caches first: nothing goes through an old shield once the relay goes by the new one.
         self.wire(&next);
         self.to(next).await;
     }

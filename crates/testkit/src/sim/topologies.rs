@@ -23,6 +23,8 @@ use crate::plans::{behind, node, shield};
 
 /// The longest fetch of a node whose fence does not depend on it.
 const UNBOUNDED: Duration = Duration::from_secs(40);
+/// Of a cache behind a hop.
+const BEHIND_HOP: Duration = Duration::from_secs(6);
 
 /// The origin hop.
 const HOP: &str = "h1";
@@ -72,7 +74,9 @@ impl Kind {
     /// The longest fetch of a cache of this kind.
     pub(super) const fn fetch_max(self) -> Duration {
         match self {
-            Self::BuiltIn { .. } | Self::BehindHop { .. } => UNBOUNDED,
+            Self::BuiltIn { .. } => UNBOUNDED,
+            // No fence rests on it; the longer it is, the less is done that can be judged.
+            Self::BehindHop { .. } => BEHIND_HOP,
             Self::ThirdParty { fetch_max, .. } => fetch_max,
         }
     }
@@ -142,7 +146,6 @@ pub(super) fn next(all: &[Node], now: &[Arc<Node>], server: &Server, chance: &Ch
     let mut shields: Vec<Node> = Vec::new();
     for node in all.iter().filter(|node| node.tier == Tier::Shield) {
         match chance.below(8) {
-            _ if node.kind == NodeKind::Nginx => shields.push(node.clone()),
             0 => {}
             1 => shields.push(Node { rotation: Rotation::Drained, ..node.clone() }),
             _ => shields.push(Node { rotation: Rotation::In, ..node.clone() }),
@@ -154,7 +157,6 @@ pub(super) fn next(all: &[Node], now: &[Arc<Node>], server: &Server, chance: &Ch
         let rotation = match chance.below(7) {
             // It fetches through nothing but its hop.
             _ if node.fence == Fence::Hop && !shields.iter().any(|it| Some(&it.id) == node.shield.as_ref()) => continue,
-            _ if node.kind == NodeKind::Nginx => Rotation::In,
             0 => continue,
             1 | 2 => Rotation::Drained,
             _ => Rotation::In,
