@@ -18,18 +18,19 @@ use catharsis_core::limits::{PUSH_LANES_MAX, URLS_PER_CALL_MAX};
 use catharsis_core::quota::{PerKind, QuotaKind};
 use catharsis_core::target::HostName;
 use catharsis_core::task::AccountId;
-use catharsis_core::topology::{BoundedFence, Fence, Join, Node, NodeId, NodeKind, Rotation, Tier, Topology};
+use catharsis_core::topology::{Join, Node, NodeId, NodeKind, Rotation, Tier, Topology};
 
 use catharsis_registry::Defaults;
 use catharsis_registry::change::{Seed, SeedAccount, SeedDomain, SeedKey};
 
 use super::agents::CheckedAgent;
+use super::fences::fence;
 use super::leases::node_lease;
 use super::nodes::NodeAreaName;
 use super::varnish::{CheckedManagement, management};
 use super::{
-    AccountSection, AreaName, CheckedAdmin, Config, DomainSection, DomainStatusName, EdgeSection, FenceSection,
-    JoinName, KeySection, KindName, LimitsSection, NodeSection, RotationName, Secret, Span, TierName, api,
+    AccountSection, AreaName, CheckedAdmin, Config, DomainSection, DomainStatusName, EdgeSection, JoinName, KeySection,
+    KindName, LimitsSection, NodeSection, RotationName, Secret, TierName, api,
 };
 use crate::http::Tls;
 
@@ -376,7 +377,7 @@ fn node(section: &NodeSection) -> Result<Node, String> {
             KindName::Edge => NodeKind::Edge,
         },
         shield: section.shield.as_deref().map(name).transpose()?,
-        fence: fence(section)?,
+        fence: fence(section.kind, section.fence.as_ref())?,
         join: match section.join {
             JoinName::Everything => Join::Everything,
             JoinName::Empty => Join::Empty,
@@ -386,39 +387,6 @@ fn node(section: &NodeSection) -> Result<Node, String> {
             RotationName::Drained => Rotation::Drained,
         },
     })
-}
-
-fn fence(section: &NodeSection) -> Result<Fence, String> {
-    let exact = match section.kind {
-        KindName::Edge => Some("the built-in edge"),
-        KindName::SquidAgent => Some("Squid with an agent"),
-        KindName::Varnish | KindName::Nginx | KindName::TrafficServer | KindName::Squid | KindName::NginxAgent => None,
-    };
-    if let Some(what) = exact {
-        return match &section.fence {
-            None | Some(FenceSection::Exact) => Ok(Fence::Exact),
-            Some(FenceSection::Bounded { .. } | FenceSection::Hop | FenceSection::None) => {
-                Err(format!("{what} is always exact: leave `fence` out"))
-            }
-        };
-    }
-    match &section.fence {
-        None => bounded(&FenceSection::bounded()),
-        Some(bounds @ FenceSection::Bounded { .. }) => bounded(bounds),
-        Some(FenceSection::Hop) => Ok(Fence::Hop),
-        Some(FenceSection::None) => Ok(Fence::None),
-        Some(FenceSection::Exact) => Err("this kind of cache has no exact fence: use `kind = \"bounded\"`".to_owned()),
-    }
-}
-
-fn bounded(section: &FenceSection) -> Result<Fence, String> {
-    const USUAL_REPEATS: [Span; 2] = [Span::seconds(2), Span::seconds(10)];
-    let FenceSection::Bounded { fetch_max, repeats } = section else { return Ok(Fence::None) };
-    let repeats: Vec<Duration> = match repeats {
-        Some(repeats) => repeats.iter().map(|span| span.0).collect(),
-        None => USUAL_REPEATS.iter().map(|span| span.0).filter(|span| *span < fetch_max.0).collect(),
-    };
-    BoundedFence::new(repeats, fetch_max.0).map(Fence::Bounded).map_err(|error| format!("fence: {error}"))
 }
 
 fn check_edge(edge: &EdgeSection, problems: &mut Problems) -> Option<Secret> {

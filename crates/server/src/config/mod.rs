@@ -12,6 +12,7 @@ mod agents;
 mod api;
 mod audit;
 mod checked;
+mod fences;
 mod leases;
 mod nodes;
 mod probe;

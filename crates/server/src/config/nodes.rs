@@ -153,7 +153,7 @@ pub enum FenceSection {
         repeats: Option<Vec<Span>>,
     },
     /// All its fetches pass through its `shield`, a built-in edge with `hop = true`: the purge is repeated once
-    /// what it overtook has landed.
+    /// what it overtook has landed. Not for Traffic Server, which was seen to bring old variants back.
     Hop,
     /// One purge; a fetch under way may bring the old copy back.
     None,
