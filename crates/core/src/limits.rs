@@ -82,8 +82,8 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest delay between two attempts, default. A node that comes back is seen within this time.
 pub const RETRY_MAX: Duration = Duration::from_secs(15);
 
-/// Attempts at one invalidation that a node leaves unanswered while it answers others. After
-/// these the invalidation is refused by name, so that one poisonous URL cannot stop a node.
+/// Attempts at one invalidation that a node leaves unanswered while it answers something else at the same attempt or
+/// right after it. After these the invalidation is refused by name, so that one poisonous URL cannot stop a node.
 pub const UNANSWERED_ATTEMPTS_MAX: u32 = 10;
 
 /// Time after acceptance when an item that is not yet settled everywhere is shown as `fail`,

@@ -51,21 +51,24 @@ pub enum Decision {
     Retry(Unreachable),
 }
 
-/// Decides about one outcome after its `attempt`-th attempt (from 1).
-///
-/// Only a connection that ends or falls silent counts against the invalidation itself; a node that
-/// answers "denied" or "failed" is waited for, however long, since skipping would lose the purge.
+/// Whether an outcome may be the invalidation's own fault: the connection ended or fell silent at it. A node that answers
+/// "denied" or "failed" is waited for, however long, since skipping would lose the purge.
 #[must_use]
-pub fn decide(outcome: Outcome, attempt: u32, liveness: Liveness) -> Decision {
+pub const fn is_unanswered(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unreachable(Unreachable::Closed | Unreachable::Timeout | Unreachable::Protocol(_)))
+}
+
+/// Decides about one outcome. `withheld` attempts left this invalidation unanswered while the node answered something
+/// else, this one included; attempts at which it was silent to all are none of these.
+#[must_use]
+pub fn decide(outcome: Outcome, withheld: u32) -> Decision {
     match outcome {
         Outcome::Applied => Decision::Settle(Settled::Applied),
         Outcome::AppliedTo(copies) => Decision::Settle(Settled::AppliedTo(copies)),
         Outcome::Absent => Decision::Settle(Settled::Absent),
         Outcome::Refused(why) => Decision::Settle(Settled::Refused(why)),
-        Outcome::Unreachable(Unreachable::Closed | Unreachable::Timeout | Unreachable::Protocol(_))
-            if attempt >= UNANSWERED_ATTEMPTS_MAX && liveness == Liveness::Answers =>
-        {
-            Decision::Settle(Settled::Refused(Refusal::Unanswered { attempts: attempt }))
+        outcome if is_unanswered(&outcome) && withheld >= UNANSWERED_ATTEMPTS_MAX => {
+            Decision::Settle(Settled::Refused(Refusal::Unanswered { attempts: withheld }))
         }
         Outcome::Unreachable(why) => Decision::Retry(why),
     }
@@ -97,16 +100,15 @@ mod tests {
     fn one_poisonous_url_is_given_up_only_when_the_node_answers_others() {
         let closed = || Outcome::Unreachable(Unreachable::Closed);
         let last = UNANSWERED_ATTEMPTS_MAX;
-        assert_eq!(decide(closed(), last, Liveness::Silent), Decision::Retry(Unreachable::Closed));
-        assert_eq!(decide(closed(), last - 1, Liveness::Answers), Decision::Retry(Unreachable::Closed));
+        assert_eq!(decide(closed(), last - 1), Decision::Retry(Unreachable::Closed));
         let given_up = Decision::Settle(Settled::Refused(Refusal::Unanswered { attempts: last }));
-        assert_eq!(decide(closed(), last, Liveness::Answers), given_up);
+        assert_eq!(decide(closed(), last), given_up);
     }
 
     #[test]
     fn node_that_denies_the_relay_never_loses_a_purge() {
         let denied = Unreachable::Denied { status: 403 };
         let outcome = Outcome::Unreachable(denied.clone());
-        assert_eq!(decide(outcome, 10_000, Liveness::Answers), Decision::Retry(denied));
+        assert_eq!(decide(outcome, 10_000), Decision::Retry(denied));
     }
 }

@@ -1,6 +1,6 @@
 //! The relay on paused time, with scripted caches.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,6 +161,27 @@ async fn poisonous_url_is_refused_by_name_and_does_not_stop_the_node() {
     );
     use ItemStatus::{Done, Fail};
     assert_eq!(statuses(&server).await, [Done, Done, Fail, Fail, Done]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_comes_back_slowly_loses_nothing_that_it_was_silent_to_while_it_was_away() {
+    let n = node("n");
+    let world = World::new(vec![n.clone()], 1);
+    let server = world.start().await;
+    world.cache(&n.id).down(Unreachable::Timeout);
+    let mut silent = HashMap::from([("/1", UNANSWERED_ATTEMPTS_MAX + 2), ("/2", UNANSWERED_ATTEMPTS_MAX + 3)]);
+    // When the first is answered again, the second is not yet.
+    world.cache(&n.id).follow(move |told| match silent.get_mut(path_of(told).as_str()) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            Act::unreachable(Unreachable::Timeout)
+        }
+        Some(_) | None => Act::applied(),
+    });
+    server.purge(&["/1", "/2"]).await;
+    server.settled(&n).await;
+    assert_eq!(statuses(&server).await, [ItemStatus::Done, ItemStatus::Done]);
     server.stop().await;
 }
 

@@ -11,7 +11,7 @@ use crate::error::LogError;
 use crate::invalidation::Invalidation;
 use crate::progress::Span;
 use crate::receipt::{Outcome, Settled, Unreachable};
-use crate::retry::{Decision, Liveness, decide};
+use crate::retry::{Decision, decide, is_unanswered};
 
 /// A part of the log that a node was told.
 pub(super) struct Told {
@@ -91,6 +91,7 @@ impl Worker {
 
     async fn deliver_merged(&self, batch: &[Invalidation], merged: &Coalesced) -> Result<(Vec<Settled>, u32), Stopped> {
         let mut settled: Vec<Option<Settled>> = vec![None; merged.distinct.len()];
+        let mut withheld = vec![0; merged.distinct.len()];
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -98,7 +99,7 @@ impl Worker {
             let sent: Vec<Invalidation> = open.iter().map(|place| batch[merged.distinct[*place]].clone()).collect();
             let outcomes = self.purger.apply(&sent).await;
             debug_assert_eq!(outcomes.len(), sent.len(), "one outcome for each invalidation");
-            let trouble = self.take_outcomes(&open, outcomes, attempt, &mut settled).await;
+            let trouble = self.take_outcomes(&open, outcomes, &mut withheld, &mut settled).await;
             match (trouble, complete(&settled)) {
                 (None, Some(all)) => {
                     self.relay.board.untroubled(&self.node.id);
@@ -112,24 +113,22 @@ impl Worker {
         }
     }
 
-    /// Settles what can be settled and returns the last reason why something cannot.
+    /// Settles what can be settled and returns the last reason why something cannot. Counts in `withheld` what was
+    /// unanswered while something else was answered: a node that is just coming back must not lose what it was silent to
+    /// while it was away.
     async fn take_outcomes(
         &self,
         open: &[usize],
         outcomes: Vec<Outcome>,
-        attempt: u32,
+        withheld: &mut [u32],
         settled: &mut [Option<Settled>],
     ) -> Option<Unreachable> {
-        let answered = outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Unreachable(_)));
-        let liveness = if answered || (attempt >= crate::limits::UNANSWERED_ATTEMPTS_MAX && self.purger.answers().await)
-        {
-            Liveness::Answers
-        } else {
-            Liveness::Silent
-        };
+        let answers = outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Unreachable(_)))
+            || outcomes.iter().any(is_unanswered) && self.purger.answers().await;
         let mut trouble = None;
         for (place, outcome) in open.iter().zip(outcomes) {
-            match decide(outcome, attempt, liveness) {
+            withheld[*place] += u32::from(answers && is_unanswered(&outcome));
+            match decide(outcome, withheld[*place]) {
                 Decision::Settle(done) => settled[*place] = Some(done),
                 Decision::Retry(why) => trouble = Some(why),
             }
