@@ -177,6 +177,8 @@ impl Log for ShakyLog {
         if weather.lost > 0 && chance.percent(2) {
             return Err(StoreError::Io("the log fails".to_owned()).into());
         }
+        // It may give less than it could.
+        let max = if chance.percent(10) { max.min(1 + usize::from(chance.percent(50))) } else { max };
         self.log.read(area, after, max).await
     }
 }

@@ -16,7 +16,10 @@ pub(super) struct Page(pub(super) usize);
 pub(super) const HOST: &str = "a.test";
 
 /// The directories: one begins like another, one is in another, and one is spelled without its slash.
-const DIRECTORIES: [&str; 6] = ["/d1/", "/d10/", "/d1", "/d2/", "/d2/sub/", "/d3"];
+const DIRECTORIES: [&str; 6] = ["/d1/", "/d10/", ALIKE, "/d2/", "/d2/sub/", "/d3"];
+
+/// The one like which another begins.
+pub(super) const ALIKE: &str = "/d1";
 
 /// Where clients read only when they are sent there.
 pub(super) const QUIET: &str = "/quiet/";
@@ -68,6 +71,11 @@ impl Pages {
         (0..self.len()).filter(|at| self.paths[*at].starts_with(&start)).map(Page).collect()
     }
 
+    /// The pages whose paths begin with these characters, below the directory of that name or not.
+    pub(super) fn beginning_like(&self, directory: &str) -> Vec<Page> {
+        (0..self.len()).filter(|at| self.paths[*at].starts_with(directory)).map(Page).collect()
+    }
+
     /// What the origin answers now.
     pub(super) fn version(&self, page: Page) -> Version {
         self.versions()[page.0]
@@ -91,6 +99,7 @@ mod tests {
     fn simulated_directories_are_whole_segments() {
         let pages = Pages::default();
         assert_eq!(pages.below("/d1").len(), EACH);
+        assert_eq!(pages.beginning_like("/d1").len(), 2 * EACH);
         assert_eq!(pages.below("/d2/").len(), 2 * EACH);
         assert!(pages.below("/d1/").iter().all(|page| pages.path(*page).starts_with("/d1/")));
     }

@@ -10,7 +10,7 @@ use catharsis_core::topology::Node;
 use tokio::time::sleep;
 
 use super::judge::Asked;
-use super::pages::{HOST, Page, QUIET};
+use super::pages::{ALIKE, HOST, Page, QUIET};
 use super::run::Play;
 use super::topologies;
 use crate::plans::ACCOUNT;
@@ -29,17 +29,20 @@ impl Play {
         let drawn = self.chance.below(100);
         self.note(drawn);
         match drawn {
-            0..40 => self.purge().await,
-            40..43 => self.purge_twice().await,
-            43..46 => self.purge_what_nobody_reads().await,
-            46..50 => self.change_a_page(),
+            0..35 => self.purge().await,
+            35..38 => self.purge_twice().await,
+            38..41 => self.purge_what_nobody_reads().await,
+            41..46 => self.purge_what_is_being_fetched().await,
+            46..49 => self.purge_side_by_side().await,
+            49 => self.change_a_page(),
             50..66 => self.pass(Duration::from_millis(self.chance.below(300))).await,
             66..76 => self.pass(Duration::from_millis(self.chance.below(3_000))).await,
             76..79 => self.pass(Duration::from_millis(self.chance.below(15_000))).await,
             79..82 => self.jump(),
             82..87 => self.change_nodes().await,
             87..91 => self.crash_the_server().await,
-            91..96 => self.kill_a_node(),
+            91..94 => self.kill_a_node(),
+            94..96 => self.purge_beside_one_that_is_cut_off().await,
             96..98 => self.cut_a_node_off(),
             98 => self.forget_the_past().await,
             _ => self.lose_the_store().await,
@@ -76,7 +79,7 @@ impl Play {
         let kind = if self.chance.percent(25) { TaskKind::Path } else { TaskKind::Url };
         let count = match (kind, self.chance.below(100)) {
             (TaskKind::Path, _) => 1 + self.chance.below(2),
-            (TaskKind::Url, 0..2) => 300 + self.chance.below(400),
+            (TaskKind::Url, 0..2) => 100 + self.chance.below(200),
             (TaskKind::Url, _) => 1 + self.chance.below(6),
         };
         let named = (0..count).map(|_| self.draw_named(kind)).collect();
@@ -121,6 +124,37 @@ impl Play {
         self.submit(&wish).await;
         self.pass(Duration::from_millis(3_000 + self.chance.below(9_000))).await;
         self.visit(&pages);
+    }
+
+    /// Pages are purged while every cache fetches them, and read while the purge goes on: what a shield has not refused
+    /// yet, the edges behind it get from it. When it is done, the same is read again.
+    async fn purge_what_is_being_fetched(&self) {
+        let pages = self.pages.below(QUIET);
+        let named = pages.iter().map(|page| (self.pages.path(*page).to_owned(), vec![*page])).collect();
+        let wish = Wish { kind: TaskKind::Url, mode: Mode::Delete, area: Some(Area::Mainland), named };
+        self.submit(&wish).await;
+        self.pass(Duration::from_millis(500 + self.chance.below(1_000))).await;
+        self.visit(&pages);
+        self.pass(Duration::from_millis(self.chance.below(400))).await;
+        self.submit(&wish).await;
+        for _ in 0..3 {
+            self.pass(Duration::from_millis(self.chance.below(700))).await;
+            self.visit(&pages);
+        }
+        self.pass(Duration::from_millis(2_000 + self.chance.below(10_000))).await;
+        self.visit(&pages);
+    }
+
+    /// A directory and, at once, pages of which some only begin like it: one order often holds both.
+    async fn purge_side_by_side(&self) {
+        let directory = if self.chance.percent(50) { ALIKE } else { self.pages.directory(self.chance.bits()) };
+        let pages = self.pages.beginning_like(directory);
+        let area = if self.chance.percent(50) { Some(Area::Mainland) } else { Some(Area::Overseas) };
+        let of_directory = vec![(directory.to_owned(), self.pages.below(directory))];
+        let of_pages = pages.iter().map(|page| (self.pages.path(*page).to_owned(), vec![*page])).collect();
+        for (kind, named) in [(TaskKind::Path, of_directory), (TaskKind::Url, of_pages)] {
+            self.submit(&Wish { kind, mode: Mode::Delete, area, named }).await;
+        }
     }
 
     /// The name of a page or of a directory, and the pages that it stands for.
@@ -216,6 +250,24 @@ impl Play {
             sleep(away).await;
             troubles.reconnect(&node);
         });
+    }
+
+    /// Pages are purged while a node that holds them is cut off, and read there soon after they are done elsewhere: until
+    /// its lease has ended, if it has one, they must not be.
+    async fn purge_beside_one_that_is_cut_off(&self) {
+        let pages = self.pages.below(QUIET);
+        self.visit(&pages);
+        self.pass(Duration::from_millis(1_000 + self.chance.below(2_000))).await;
+        self.cut_a_node_off();
+        self.pass(Duration::from_millis(self.chance.below(3_000))).await;
+        let named = pages.iter().map(|page| (self.pages.path(*page).to_owned(), vec![*page])).collect();
+        // Where it is done soonest, mostly.
+        let area = if self.chance.percent(25) { Some(Area::Mainland) } else { Some(Area::Overseas) };
+        self.submit(&Wish { kind: TaskKind::Url, mode: Mode::Delete, area, named }).await;
+        for _ in 0..4 {
+            self.pass(Duration::from_millis(500 + self.chance.below(2_500))).await;
+            self.visit(&pages);
+        }
     }
 
     /// The log is cut where not all nodes may have come.
