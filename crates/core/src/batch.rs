@@ -21,6 +21,15 @@ pub struct Coalesced {
     pub stands_for: Vec<usize>,
 }
 
+impl Coalesced {
+    /// A batch that is sent as it is, with all its repetitions.
+    #[must_use]
+    pub fn each(batch: &[Invalidation]) -> Self {
+        let all: Vec<usize> = (0..batch.len()).collect();
+        Self { distinct: all.clone(), stands_for: all }
+    }
+}
+
 /// Merges invalidations of one target, and drops those of URLs at or below a directory of the same scheme
 /// that is purged later. `Delete` stands for `Expire` too, never the other way round.
 ///

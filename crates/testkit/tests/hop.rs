@@ -64,6 +64,23 @@ fn settled(server: &Server, node: &Node) -> Seq {
     server.board.standing(&node.id).expect("a node on the board").settled
 }
 
+/// A response that a purge overtook is on its way until the last position that names it, if a later purge stands for it:
+/// then the earlier one would be taken for landed.
+#[tokio::test(start_paused = true)]
+async fn hop_is_told_of_each_purge_by_itself_and_its_cache_what_says_it_all() {
+    let (above, cache) = nodes();
+    let world = World::new(vec![above.clone(), cache.clone()], 1);
+    let hop = FakeHop::new();
+    hop.lands(9);
+    let server = world.start_with(&hop).await;
+    server.purge(&["/1", "/2", "/1"]).await;
+    server.settled(&cache).await;
+    let told = |node: &Node| world.cache(&node.id).told().iter().map(|(seq, _)| seq.0).collect::<Vec<_>>();
+    assert_eq!(told(&above), [1, 2, 3]);
+    assert_eq!(told(&cache), [2, 3, 2, 3], "and once more when all has landed");
+    server.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn cache_behind_a_hop_is_told_at_once_and_settles_when_all_has_landed() {
     let (above, cache) = nodes();

@@ -12,6 +12,7 @@ use crate::invalidation::Invalidation;
 use crate::progress::Span;
 use crate::receipt::{Outcome, Settled, Unreachable};
 use crate::retry::{Decision, decide, is_unanswered};
+use crate::topology::{NodeKind, Tier};
 
 /// A part of the log that a node was told.
 pub(super) struct Told {
@@ -72,9 +73,18 @@ impl Worker {
         }
     }
 
+    /// What of a batch is sent. A shield that is a built-in edge may be the origin hop of caches, and says up to which
+    /// position all has landed that purges overtook: one that a later one stood for would be taken for landed before it.
+    fn merged(&self, batch: &[Invalidation]) -> Coalesced {
+        match (self.node.kind, self.node.tier) {
+            (NodeKind::Edge, Tier::Shield) => Coalesced::each(batch),
+            (_, Tier::Shield | Tier::Edge) => coalesce(batch),
+        }
+    }
+
     /// Tells the node until every invalidation of the batch is settled there. Counts the attempts.
     async fn deliver(&self, batch: &[Invalidation]) -> Result<(Vec<Settled>, u32), Stopped> {
-        let merged = coalesce(batch);
+        let merged = self.merged(batch);
         let (mut outcomes, mut attempts) = self.deliver_merged(batch, &merged).await?;
         // A node that cannot forget a directory still can the URLs for which it stood.
         let alone = lost_with_a_directory(batch, &merged, &outcomes);
