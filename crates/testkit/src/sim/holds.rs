@@ -63,8 +63,10 @@ impl Fetch {
         Arc::new(Self { id, page, ticket, seen: Seen::default(), phase: Level::new(Phase::Asked) })
     }
 
+    /// Comes to its next phase. What is for one client only stays so: whoever looks later, when it has ended, gets nothing
+    /// of it either.
     pub(super) fn comes_to(&self, phase: Phase) {
-        self.phase.send_modify(|it| *it = phase);
+        self.phase.send_modify(|it| *it = if matches!(*it, Phase::Private(_)) { *it } else { phase });
     }
 
     pub(super) fn is_at(&self, phase: Phase) -> bool {

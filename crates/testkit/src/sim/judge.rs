@@ -71,8 +71,6 @@ struct State {
     standings: HashMap<NodeId, (Area, Standing)>,
     /// What need not be gone at a node that joins, from the first look at it.
     excused: HashMap<NodeId, Shown>,
-    /// Where a node that returns holds the watermark.
-    held: PerArea<bool>,
     watermarks: PerArea<Seq>,
     broken: Vec<String>,
     reads: u64,
@@ -105,7 +103,6 @@ impl Default for Judge {
             shown: PerArea::default(),
             standings: HashMap::new(),
             excused: HashMap::new(),
-            held: PerArea::default(),
             watermarks: PerArea::default(),
             broken: Vec::new(),
             reads: 0,
@@ -250,8 +247,6 @@ impl State {
     /// Sees where nodes and watermarks stand; returns the open tasks when more can be done than before.
     fn see(&mut self, board: &Board) -> Option<Vec<TaskId>> {
         self.standings = board.nodes().iter().map(|node| standing(board, node)).collect();
-        let returns = |node: &Arc<Node>| board.standing(&node.id).is_some_and(|it| it.duty == Duty::Returning);
-        self.held = PerArea::from_fn(|area| board.nodes().iter().any(|node| node.area == area && returns(node)));
         let watermarks = board.watermarks();
         if self.watermarks == watermarks {
             return None;
@@ -266,20 +261,18 @@ impl State {
         Some(self.open.iter().map(|(task, ..)| task.clone()).collect())
     }
 
-    /// Remembers what was done when a node began to join. Where the watermark was held then, those that count may be
-    /// ahead of it, and the new one began with them: so what was accepted by then is done without it.
+    /// Remembers what was accepted when a node began to join. Nobody else may count there, or the watermark be held behind
+    /// those that do and with whom the new one begins: then what was accepted by then is done without it.
     fn excuse(&mut self) {
-        let Self { standings, excused, shown, held, open, .. } = self;
+        let Self { standings, excused, shown, open, .. } = self;
         excused.retain(|node, _| matches!(standings.get(node), Some((_, Standing::Joins))));
         for (node, (area, standing)) in standings.iter() {
             if *standing != Standing::Joins || excused.contains_key(node) {
                 continue;
             }
             let mut all = shown.get(*area).clone();
-            if *held.get(*area) {
-                for (task, items, _) in open.iter() {
-                    items.iter().filter(|it| it.areas.contains(*area)).for_each(|it| raise(&mut all, it, task));
-                }
+            for (task, items, _) in open.iter() {
+                items.iter().filter(|it| it.areas.contains(*area)).for_each(|it| raise(&mut all, it, task));
             }
             excused.insert(node.clone(), all);
         }
