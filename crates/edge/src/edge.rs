@@ -32,7 +32,7 @@ use crate::departing::Departing;
 use crate::fence::Fence;
 use crate::flights::Flights;
 use crate::key::Hasher;
-use crate::lease::Leases;
+use crate::lease::{Leases, Trust};
 use crate::lock::FencedLock;
 use crate::orders::EdgeOrders;
 use crate::protocol::ORIGINS_MAX;
@@ -43,6 +43,9 @@ use crate::storage::Store;
 
 /// Time that the runtime gets to drop what did not end within the grace.
 const DROP_WITHIN: Duration = Duration::from_millis(300);
+
+/// How often it is looked at whether a lease has come: each costs a look at the clock.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why an edge could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +97,7 @@ impl Edge {
         let stop = CancellationToken::new();
         let (ended, done) = oneshot::channel();
         let parts = Parts::new(config, fence);
+        let leases = Arc::clone(&parts.leases);
         let stopping = stop.clone();
         std::thread::Builder::new()
             .name(format!("edge-{}", config.name))
@@ -104,7 +108,7 @@ impl Edge {
             })
             .map_err(EdgeError::Threads)?;
         tracing::info!(edge = config.name, %traffic_addr, %control_addr, "edge started");
-        Ok(RunningEdge { traffic_addr, control_addr, stop, done })
+        Ok(RunningEdge { traffic_addr, control_addr, leases, stop, done })
     }
 }
 
@@ -121,6 +125,7 @@ fn listen(address: SocketAddr) -> Result<(StdListener, SocketAddr), EdgeError> {
 pub struct RunningEdge {
     traffic_addr: SocketAddr,
     control_addr: SocketAddr,
+    leases: Arc<Leases>,
     stop: CancellationToken,
     done: oneshot::Receiver<()>,
 }
@@ -130,6 +135,14 @@ impl RunningEdge {
     #[must_use]
     pub const fn traffic_addr(&self) -> SocketAddr {
         self.traffic_addr
+    }
+
+    /// Waits until it uses its copies unasked: at once where it needs no lease, else when its relay has granted one. A
+    /// client that comes before that has each copy confirmed, or fetched again.
+    pub async fn trusts(&self) {
+        while self.leases.trust() != Trust::Held {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Where relays connect.
@@ -158,6 +171,7 @@ struct Parts {
     store: &'static Store,
     proxy: Arc<HttpProxy<EdgeProxy>>,
     control: Arc<Control<EdgeOrders>>,
+    leases: Arc<Leases>,
     connections_max: usize,
     grace: Duration,
 }
@@ -185,7 +199,7 @@ impl Parts {
         let proxy = http_proxy(&conf, proxy);
         let orders = EdgeOrders {
             fence,
-            leases,
+            leases: Arc::clone(&leases),
             store,
             routes,
             rules,
@@ -198,6 +212,7 @@ impl Parts {
             store,
             proxy: Arc::new(proxy),
             control: Arc::new(Control::new(orders, config.control_token.clone())),
+            leases,
             connections_max: config.connections_max.get(),
             grace: config.stop_grace,
         }

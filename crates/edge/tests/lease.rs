@@ -18,7 +18,7 @@ use support::{Answer, Door, Gate, Origin, Page, in_time};
 struct Stage {
     origin: Origin,
     door: Door,
-    _edge: RunningEdge,
+    edge: RunningEdge,
 }
 
 fn edge(upstream: SocketAddr, lease: Lease) -> (RunningEdge, Door) {
@@ -34,7 +34,7 @@ fn edge(upstream: SocketAddr, lease: Lease) -> (RunningEdge, Door) {
 async fn stage() -> Stage {
     let origin = Origin::start().await;
     let (edge, door) = edge(origin.addr, Lease::Required);
-    Stage { origin, door, _edge: edge }
+    Stage { origin, door, edge }
 }
 
 impl Stage {
@@ -64,6 +64,18 @@ fn says_no_lease(answer: &Answer) -> bool {
 
 fn dated(body: &str, day: u8) -> Page {
     Page::fresh(body).header("last-modified", &format!("Mon, 0{day} Jan 2024 00:00:00 GMT"))
+}
+
+#[tokio::test]
+async fn who_waits_until_an_edge_trusts_its_copies_waits_for_its_lease() {
+    let stage = stage().await;
+    let mut trusts = std::pin::pin!(stage.edge.trusts());
+    tokio::select! {
+        biased;
+        () = &mut trusts => panic!("it holds none"),
+        () = stage.grant(60_000) => {}
+    }
+    in_time("the edge trusts its copies", trusts).await;
 }
 
 #[tokio::test]

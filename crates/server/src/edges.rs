@@ -67,6 +67,11 @@ impl RunningEdge {
         match *self {}
     }
 
+    /// Waits until it uses its copies unasked.
+    pub async fn trusts(&self) {
+        match *self {}
+    }
+
     /// Stops it.
     pub async fn stop(self) {
         match self {}

@@ -37,6 +37,8 @@ use show::Show;
 use steps::Scene;
 
 const HOST: &str = "www.example.test";
+/// The relay is on this machine and grants one at once.
+const LEASED_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 const UIN: u64 = 100_000_000_001;
 
 /// What can be chosen.
@@ -153,6 +155,13 @@ async fn install(options: &Options, store: PathBuf) -> anyhow::Result<Installati
     let config = config(api_listen, ports.take(), store, nodes, &keys);
     let checked = config.check()?;
     let mut running = assemble::start(&config, checked).await?;
+    // Before its first lease an edge has each copy confirmed, which is no HIT.
+    let leased = async {
+        for edge in &running_edges {
+            edge.trusts().await;
+        }
+    };
+    tokio::time::timeout(LEASED_WITHIN, leased).await.context("the edges were granted no lease within 30 s")?;
     running.adopt(running_edges);
     let api = running.api().context("the API was not started")?;
     Ok(Installation { running, edges, origin, origin_address, keys, api, stop })
