@@ -152,9 +152,7 @@ impl Verdict {
             Self::Untold => "untold",
         }
     }
-}
 
-impl Verdict {
     /// That of several copies of one URL together: of two that differ the graver one, and no copy is the least. One that
     /// cannot be told keeps the others from being taken for the whole.
     #[must_use]

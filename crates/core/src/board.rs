@@ -84,6 +84,16 @@ impl Roster {
         there.filter_map(|node| self.cells.get(&node.id)).map(standing)
     }
 
+    /// The standing of a node that comes on the board, or comes anew.
+    fn newcomer(&self, node: &Node, cursor: Option<Cursor>, head: Seq) -> Standing {
+        let mut standing = first_standing(node, cursor, head);
+        // Cannot be, since the watermark was held; were it, the node would have to catch up first.
+        if standing.duty == Duty::Counts && !self.watermarks.get(node.area).is_reached_by(standing.settled) {
+            standing.duty = Duty::Returning;
+        }
+        standing
+    }
+
     fn look(&mut self, area: Area, head: Seq) -> Seq {
         let mut watermark = *self.watermarks.get(area);
         let shown = watermark.look(self.members(area), head);
@@ -225,23 +235,16 @@ impl Board {
         let mut roster = self.roster();
         for node in nodes {
             let (cursor, head) = (known.remove(&node.id), self.log.head(node.area));
-            let same = |standing: &Standing| cursor.as_ref().is_none_or(|cursor| cursor.stay == standing.stay);
-            match roster.cells.get(&node.id).filter(|cell| same(&cell.borrow())) {
-                Some(cell) => cell.send_modify(|standing| go_on(standing, node, cursor, head)),
-                None => {
-                    let mut standing = first_standing(node, cursor, head);
-                    // Cannot be, since the watermark was held; were it, the node would have to catch up first.
-                    if standing.duty == Duty::Counts
-                        && !roster.watermarks.get(node.area).is_reached_by(standing.settled)
-                    {
-                        standing.duty = Duty::Returning;
-                    }
-                    match roster.cells.get(&node.id) {
-                        // Whoever waits for it goes on to wait.
-                        Some(cell) => cell.send_modify(|it| *it = standing),
-                        None => drop(roster.cells.insert(node.id.clone(), Arc::new(Level::new(standing)))),
-                    }
-                }
+            let stays = |now: &Standing| cursor.as_ref().is_none_or(|cursor| cursor.stay == now.stay);
+            let now = roster.cells.get(&node.id).map(|cell| cell.borrow().clone()).filter(stays);
+            let standing = match now {
+                Some(now) => go_on(now, node, cursor, head),
+                None => roster.newcomer(node, cursor, head),
+            };
+            match roster.cells.get(&node.id) {
+                // Whoever waits for it goes on to wait.
+                Some(cell) => cell.send_modify(|it| *it = standing),
+                None => drop(roster.cells.insert(node.id.clone(), Arc::new(Level::new(standing)))),
             }
         }
         roster.nodes = nodes.into();

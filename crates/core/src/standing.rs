@@ -87,7 +87,7 @@ const fn owed_by(duty: Duty, head: Seq) -> Seq {
 /// for one that was kept before.
 ///
 /// The same holds for a lease that had ended: whoever noted that has granted none since.
-pub(crate) fn go_on(standing: &mut Standing, node: &Node, cursor: Option<Cursor>, head: Seq) {
+pub(crate) fn go_on(mut standing: Standing, node: &Node, cursor: Option<Cursor>, head: Seq) -> Standing {
     let is_lapsed = |cursor: &Cursor| cursor.duty == Duty::Lapsed;
     if standing.duty == Duty::Lapsed || cursor.as_ref().is_some_and(is_lapsed) {
         standing.owes = standing.owes.max(head);
@@ -106,6 +106,7 @@ pub(crate) fn go_on(standing: &mut Standing, node: &Node, cursor: Option<Cursor>
             standing.membership = Membership::Member;
         }
     }
+    standing
 }
 
 pub(crate) fn has_reached(standing: &Standing, watermark: Watermark) -> bool {

@@ -160,9 +160,13 @@ impl Observer for Silence {
 /// What the workers see of the store and the caches: itself, or something that watches or breaks it.
 pub trait Wrap {
     /// The store as the workers see it.
-    fn store(&self, world: &World) -> Arc<dyn Store>;
+    fn store(&self, world: &World) -> Arc<dyn Store> {
+        Arc::new(world.store.clone())
+    }
     /// A node's cache as its worker sees it.
-    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger>;
+    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
+        world.cache(&node.id)
+    }
     /// What the origin hop of a node says; none has one.
     fn hop(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
         None
@@ -189,15 +193,7 @@ pub trait Wrap {
 #[derive(Clone, Copy, Debug)]
 pub struct Bare;
 
-impl Wrap for Bare {
-    fn store(&self, world: &World) -> Arc<dyn Store> {
-        Arc::new(world.store.clone())
-    }
-
-    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
-        world.cache(&node.id)
-    }
-}
+impl Wrap for Bare {}
 
 /// A simulated installation: what survives a crash of its server.
 #[derive(Debug)]

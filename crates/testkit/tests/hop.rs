@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use catharsis_core::area::AreaSet;
 use catharsis_core::invalidation::Seq;
-use catharsis_core::ports::{Hop, Membership, Purger, Store};
+use catharsis_core::ports::{Hop, Membership, Store};
 use catharsis_core::receipt::{Reason, Unreachable};
 use catharsis_core::topology::{Fence, FenceStrength, Node, NodeKind};
 use catharsis_testkit::fake_cache::Told;
 use catharsis_testkit::plans::{behind, plan, shield};
-use catharsis_testkit::sim::{Bare, Server, World, Wrap};
+use catharsis_testkit::sim::{Server, World, Wrap};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -42,14 +42,6 @@ impl Hop for FakeHop {
 }
 
 impl Wrap for FakeHop {
-    fn store(&self, world: &World) -> Arc<dyn Store> {
-        Bare.store(world)
-    }
-
-    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
-        Bare.purger(world, node)
-    }
-
     fn hop(&self, _world: &World, node: &Arc<Node>) -> Option<Arc<dyn Hop>> {
         (node.fence == Fence::Hop).then(|| Arc::new(self.clone()) as Arc<dyn Hop>)
     }

@@ -12,7 +12,7 @@ use catharsis_core::duty::Duty;
 use catharsis_core::invalidation::Seq;
 use catharsis_core::limits::{FAIL_AFTER, UNANSWERED_ATTEMPTS_MAX};
 use catharsis_core::plan::{Caller, Purge};
-use catharsis_core::ports::{Membership, Purger, Store};
+use catharsis_core::ports::{Membership, Store};
 use catharsis_core::proof::{Prober, Proof};
 use catharsis_core::receipt::{Outcome, Reason, Refusal, Settled, Unreachable};
 use catharsis_core::status::ItemStatus;
@@ -26,6 +26,8 @@ use catharsis_testkit::watched::{Faults, SLOW, Watch};
 use tokio::time::{Instant, sleep};
 
 const MAINLAND: AreaSet = AreaSet::One(Area::Mainland);
+/// Longer than the waits between all attempts together.
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn path_of(told: Told<'_>) -> String {
     match told {
@@ -465,14 +467,6 @@ impl Prober for CountingProber {
 struct Probed(Arc<CountingProber>);
 
 impl Wrap for Probed {
-    fn store(&self, world: &World) -> Arc<dyn Store> {
-        Bare.store(world)
-    }
-
-    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
-        Bare.purger(world, node)
-    }
-
     fn prober(&self, _world: &World, _node: &Arc<Node>) -> Option<Arc<dyn Prober>> {
         Some(Arc::clone(&self.0) as Arc<dyn Prober>)
     }
@@ -553,9 +547,7 @@ async fn node_that_returns_undoes_nothing_that_was_done_and_holds_what_comes_the
     assert_eq!((&now[1..], duty(&server, &leaves)), (&[first, first][..], Duty::Returning));
     world.cache(&leaves.id).up();
     server.settled(&leaves).await;
-    let mut standing = server.board.watch(&leaves.id).expect("a node on the board");
-    let counts = standing.wait_for(|standing| standing.duty == Duty::Counts);
-    tokio::time::timeout(Duration::from_secs(60), counts).await.expect("it counts").expect("it stays");
+    counts(&server, &leaves, Duration::from_secs(60)).await;
     assert_eq!(statuses(&server).await, [ItemStatus::Done; 3]);
     server.stop().await;
 }
@@ -620,7 +612,7 @@ async fn node_that_is_added_while_another_returns_waits_for_what_the_slowest_tha
     assert_eq!(standing.duty, Duty::Counts);
     world.cache(&returns.id).up();
     server.settled(&returns).await;
-    counts(&server, &returns).await;
+    counts(&server, &returns, DAY).await;
     server.purge(&["/3"]).await;
     server.settled(&slowest).await;
     let shown = [ItemStatus::Process, ItemStatus::Done, ItemStatus::Done];
@@ -642,10 +634,11 @@ fn without_directories(everything: Act) -> impl FnMut(Told<'_>) -> Act {
     }
 }
 
-async fn counts(server: &Server, node: &Node) {
+/// Waits until a node counts.
+async fn counts(server: &Server, node: &Node, within: Duration) {
     let mut standing = server.board.watch(&node.id).expect("a node on the board");
     let counts = standing.wait_for(|standing| standing.duty == Duty::Counts);
-    tokio::time::timeout(Duration::from_secs(86_400), counts).await.expect("it counts").expect("it stays");
+    tokio::time::timeout(within, counts).await.expect("it counts").expect("it stays");
 }
 
 fn has_forgotten_everything(world: &World, node: &Node) -> bool {
@@ -670,7 +663,7 @@ async fn directory_that_was_done_without_a_node_stays_done_and_the_node_forgets_
         assert_eq!(statuses(&server).await, [ItemStatus::Done; 2]);
         world.cache(&n.id).follow(without_directories(Act::applied()));
         world.change(&mut server, vec![n.clone()], &Bare).await;
-        counts(&server, &n).await;
+        counts(&server, &n, DAY).await;
         assert!(has_forgotten_everything(&world, &n), "it would serve what was below the directory");
         assert_eq!(statuses(&server).await, [ItemStatus::Done; 2], "done stays done");
 
@@ -696,7 +689,7 @@ async fn directory_that_is_accepted_while_a_node_returns_that_cannot_do_it_fails
     server.settled(&other).await;
     assert_eq!(statuses(&server).await, [ItemStatus::Process, ItemStatus::Done]);
     world.cache(&n.id).follow(without_directories(Act::applied()));
-    counts(&server, &n).await;
+    counts(&server, &n, DAY).await;
     server.settled(&n).await;
     assert_eq!(statuses(&server).await, [ItemStatus::Fail, ItemStatus::Done]);
     server.stop().await;
@@ -733,10 +726,6 @@ struct SlowToKeep(Watch);
 impl Wrap for SlowToKeep {
     fn store(&self, world: &World) -> Arc<dyn Store> {
         self.0.unchecked_store(world)
-    }
-
-    fn purger(&self, world: &World, node: &Arc<Node>) -> Arc<dyn Purger> {
-        Bare.purger(world, node)
     }
 }
 

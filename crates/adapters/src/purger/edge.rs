@@ -26,7 +26,7 @@ use catharsis_core::target::{CacheUrl, Mode, Target};
 use catharsis_core::task::TaskId;
 use catharsis_edge::protocol::{
     BODY_BYTES_MAX, DOMAINS_PATH, DomainTable, DomainsResponse, INVALIDATIONS_WITH_COPIES, InvalidationsRequest,
-    InvalidationsResponse, LogId, STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
+    InvalidationsResponse, LogId, ProtocolError, STATUS_PATH, StatusResponse, WireInvalidation, WireSeq,
 };
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, StatusCode};
@@ -60,7 +60,7 @@ pub struct EdgePurger {
     /// Marked as sensitive: it is not shown by `Debug`. Absent for an edge that asks for none.
     token: Option<HeaderValue>,
     host: HeaderValue,
-    /// Whose batch it is, in the order in which they come: an edge is told positions in the order of the log.
+    /// Whose order it is, in the order in which they are written.
     turn: Semaphore,
     /// The kept connection, taken out while it is used; the lock is never held while waiting.
     idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
@@ -75,8 +75,9 @@ struct Order {
 }
 
 impl Order {
-    fn write(order: &InvalidationsRequest) -> Result<Self, Unreachable> {
-        let body = serde_json::to_vec(order).map_err(|error| odd(&error.to_string()))?;
+    fn write(order: Result<InvalidationsRequest, ProtocolError>) -> Result<Self, Unreachable> {
+        let order = order.map_err(|error| odd(&error.to_string()))?;
+        let body = serde_json::to_vec(&order).map_err(|error| odd(&error.to_string()))?;
         Ok(Self { body: Bytes::from(body), count: order.invalidations().len(), upto: order.upto() })
     }
 
@@ -210,14 +211,21 @@ impl EdgePurger {
         }
         *rest = rest.get(known.len()..).unwrap_or_default();
         let order = WireSeq::try_from(upto).and_then(|upto| InvalidationsRequest::new(log.clone(), upto, sent));
-        let order = order.map_err(|error| odd(&error.to_string())).and_then(|order| Order::write(&order));
-        (!known.is_empty()).then_some(Written { known, order })
+        (!known.is_empty()).then(|| Written { known, order: Order::write(order) })
     }
 
-    /// Sends an order, if there is one; what it returns is not looked at.
-    async fn send(&self, order: &Result<Order, Unreachable>) -> Result<Bytes, Unreachable> {
-        let body = order.as_ref().map_err(Clone::clone)?.body.clone();
-        self.exchange(Method::POST, INVALIDATIONS_WITH_COPIES, body).await
+    /// Sends what was written, when it is its turn, and returns an outcome for each of its invalidations.
+    async fn tell(&self, written: Written) -> Vec<Outcome> {
+        let answer = match &written.order {
+            Ok(order) => {
+                let _turn = self.turn.acquire().await.expect("nobody closes it");
+                self.exchange(Method::POST, INVALIDATIONS_WITH_COPIES, order.body.clone()).await
+            }
+            Err(why) => Err(why.clone()),
+        };
+        // Whoever's turn it is now sends before this answer is read.
+        tokio::task::yield_now().await;
+        written.read(answer)
     }
 
     /// One request and the body of its answer, when that is 200.
@@ -322,36 +330,20 @@ impl Purger for EdgePurger {
 
     async fn apply(&self, batch: &[Invalidation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
-        // The first order is written before it is its turn: while the edge carries out the batch before.
         let mut rest = batch;
-        let mut next = self.write(&self.log, &mut rest);
-        let turn = self.turn.acquire().await.expect("nobody closes it");
-        let mut last: Option<(Written, _)> = None;
-        while let Some(written) = next.take() {
-            // The last answer is read and the next order written while the edge carries out this one.
-            let meanwhile = async {
-                // Whoever sends it is to begin first.
-                tokio::task::yield_now().await;
-                outcomes.extend(last.take().into_iter().flat_map(|(written, answer)| written.read(answer)));
-                self.write(&self.log, &mut rest)
-            };
-            let answer;
-            (answer, next) = tokio::join!(self.send(&written.order), meanwhile);
-            last = Some((written, answer));
+        // Written before it is its turn: while the edge carries out the batch before. One holds all that is usual.
+        while let Some(written) = self.write(&self.log, &mut rest) {
+            outcomes.extend(self.tell(written).await);
         }
-        drop(turn);
-        // The next batch goes out before this answer is read.
-        tokio::task::yield_now().await;
-        outcomes.extend(last.into_iter().flat_map(|(written, answer)| written.read(answer)));
         outcomes
     }
 
     async fn everything(&self, upto: Seq) -> Outcome {
-        let order = InvalidationsRequest::everything(self.log.clone(), upto);
-        let order = order.map_err(|error| odd(&error.to_string())).and_then(|order| Order::write(&order));
-        let written = Written { known: vec![None], order };
-        let answer = self.send(&written.order).await;
-        written.read(answer).pop().unwrap_or(Outcome::Unreachable(odd("an outcome is missing")))
+        let order = Order::write(InvalidationsRequest::everything(self.log.clone(), upto));
+        self.tell(Written { known: vec![None], order })
+            .await
+            .pop()
+            .unwrap_or(Outcome::Unreachable(odd("an outcome is missing")))
     }
 
     async fn purge_probe(&self, url: &CacheUrl) -> Option<Outcome> {
@@ -364,8 +356,7 @@ impl Purger for EdgePurger {
             accepted_at: UnixMillis(0),
         };
         let written = self.write(self.probes.as_ref()?, &mut [purge].as_slice())?;
-        let answer = self.send(&written.order).await;
-        written.read(answer).pop()
+        self.tell(written).await.pop()
     }
 
     async fn answers(&self) -> bool {

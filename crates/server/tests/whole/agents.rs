@@ -5,10 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use catharsis_tcapi::cdn::{
-    CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, FlushType, PurgePathCacheRequest,
-    PurgePathCacheResponse, TaskStatus,
-};
+use catharsis_tcapi::cdn::{CacheNode, FlushType, PurgePathCacheRequest, PurgePathCacheResponse, TaskStatus};
 use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::client::{Source, get};
 use catharsis_testkit::origin::Origin;
@@ -97,20 +94,9 @@ async fn assert_purges(client: &Client, cache: SocketAddr) {
     keep(cache, &["/a", "/d/x"]).await;
 }
 
-/// The node, once something has come of its proof.
+/// The node, once it is proven. Until nginx's agent has its table of domains it refuses, and is tried again.
 async fn proof(client: &Client, name: &str) -> CacheNode {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let answer = client.call("DescribeCacheNodes", &DescribeCacheNodesRequest {}).await;
-        let DescribeCacheNodesResponse { nodes } = answer.expect("nodes");
-        let node = nodes.into_iter().find(|node| *node.node == *name).expect("the node is listed");
-        // Until nginx's agent has its table of domains it refuses, and is tried again.
-        if node.proof.as_deref() == Some("proven") {
-            return node;
-        }
-        assert!(Instant::now() < deadline, "it is not proven: {node:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    client.await_node(name, "proven", |node| node.proof.as_deref() == Some("proven")).await
 }
 
 #[tokio::test]

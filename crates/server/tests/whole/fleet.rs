@@ -2,20 +2,15 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use catharsis_tcapi::cdn::{
-    CacheNode, DescribeCacheNodesResponse, DescribePurgeTasksRequest, DescribePurgeTasksResponse, TaskFilter,
-    TaskStatus,
-};
+use catharsis_tcapi::cdn::{DescribePurgeTasksRequest, DescribePurgeTasksResponse, TaskFilter, TaskStatus};
 use catharsis_testkit::caches::{RealCache, Relay};
 use catharsis_testkit::client::get;
 use catharsis_testkit::origin::Origin;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::recorder::Recorder;
-use crate::support::{Client, PATIENCE, Server, Setup, free_address};
+use crate::support::{Client, Server, Setup, free_address};
 
 const HOST: &str = "inland.a.test";
 /// A second is longer than any fetch of this origin.
@@ -86,24 +81,6 @@ fn reload(server: &Server, setup: &Setup) -> u64 {
     server.await_event("configuration read again")["differences"].as_u64().expect("a number")
 }
 
-async fn node(client: &Client, name: &str) -> Option<CacheNode> {
-    let answer: DescribeCacheNodesResponse =
-        client.call("DescribeCacheNodes", &json!({})).await.expect("it has no parameters");
-    answer.nodes.into_iter().find(|node| node.node == name)
-}
-
-async fn await_state(client: &Client, name: &str, state: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let now = node(client, name).await;
-        if now.as_ref().is_some_and(|node| node.state == state) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{name} is not {state}: {now:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 async fn purged(client: &Client, path: &str) -> catharsis_tcapi::cdn::DescribePurgeReceiptsResponse {
     let task = client.purge(&[&format!("http://{HOST}{path}")]).await;
     client.await_status(&task, TaskStatus::Done).await
@@ -131,34 +108,34 @@ async fn whole_nodes_come_drain_return_and_go_while_purges_flow() {
     let receipts = purged(&client, "/after").await;
     assert_eq!(receipts.nodes.len(), 3, "{receipts:?}");
     assert_eq!(page(c.traffic, "/old").await, "v2");
-    await_state(&client, "c", "ok").await;
+    client.await_state("c", "ok").await;
 
     // Drained and gone: nobody waits for it.
     assert_eq!(reload(&server, &with_c(with_b(base.clone(), b.purge, DRAINED))), 1);
-    assert_eq!(node(&client, "b").await.map(|node| node.rotation).as_deref(), Some("drained"));
-    await_state(&client, "b", "drained").await;
+    assert_eq!(client.node("b").await.map(|node| node.rotation).as_deref(), Some("drained"));
+    client.await_state("b", "drained").await;
     drop(b);
     let b = varnish().await;
     hold_old(b.traffic, &origin, "/while").await;
     purged(&client, "/while").await;
-    await_state(&client, "b", "unreachable").await;
+    client.await_state("b", "unreachable").await;
     assert_eq!(page(b.traffic, "/while").await, "v1");
 
     // Returned, elsewhere and with what it held meanwhile.
     assert_eq!(reload(&server, &with_c(with_b(base.clone(), b.purge, ""))), 1);
     purged(&client, "/after").await;
     assert_eq!(page(b.traffic, "/while").await, "v2", "what is done from now on is done there too");
-    await_state(&client, "b", "ok").await;
+    client.await_state("b", "ok").await;
 
     // Taken out: it is told nothing, and of unknown content when it comes again.
     hold_old(c.traffic, &origin, "/gone").await;
     assert_eq!(reload(&server, &with_b(base.clone(), b.purge, "")), 1);
     assert_eq!(purged(&client, "/gone").await.nodes.len(), 2);
-    assert_eq!((node(&client, "c").await, page(c.traffic, "/gone").await), (None, "v1".to_owned()));
+    assert_eq!((client.node("c").await, page(c.traffic, "/gone").await), (None, "v1".to_owned()));
     assert_eq!(reload(&server, &with_c(with_b(base, b.purge, ""))), 1);
     purged(&client, "/after").await;
     assert_eq!(page(c.traffic, "/gone").await, "v2", "it served nothing old once it counted");
-    await_state(&client, "c", "ok").await;
+    client.await_state("c", "ok").await;
     flow.end(&client).await;
 }
 
@@ -177,7 +154,7 @@ async fn broken_file_changes_nothing_and_other_sections_wait_for_a_restart() {
         server.signal("HUP");
         let event = server.await_event("configuration not taken over");
         assert!(event["problem"].as_str().is_some_and(|problem| !problem.is_empty()), "{event}");
-        assert!(node(&client, "two").await.is_none());
+        assert!(client.node("two").await.is_none());
         assert_eq!(purged(&client, "/").await.nodes.len(), 1);
     }
 
@@ -187,7 +164,7 @@ async fn broken_file_changes_nothing_and_other_sections_wait_for_a_restart() {
     assert_eq!(server.await_event("node added")["node"], "two");
     assert_eq!(server.await_event("takes effect after a restart")["section"], "push");
     assert_eq!(server.await_event("configuration read again")["differences"], 1);
-    assert_eq!(node(&client, "two").await.map(|node| node.area).as_deref(), Some("overseas"));
+    assert_eq!(client.node("two").await.map(|node| node.area).as_deref(), Some("overseas"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,5 +190,5 @@ async fn node_that_was_away_from_the_file_over_a_restart_is_of_unknown_content()
     let client = server.client();
     purged(&client, "/next").await;
     assert_eq!(page(traffic, "/p").await, "v2");
-    await_state(&client, "edge", "ok").await;
+    client.await_state("edge", "ok").await;
 }

@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use catharsis_tcapi::cdn::{CacheNode, DescribeCacheNodesResponse, TaskStatus};
+use catharsis_tcapi::cdn::{CacheNode, TaskStatus};
 use catharsis_testkit::client::{Fetched, Source, get};
 use catharsis_testkit::origin::Origin;
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -80,37 +79,17 @@ async fn await_hit(edge: SocketAddr, path: &str) -> Fetched {
     }
 }
 
-async fn edge_of(client: &Client) -> CacheNode {
-    let mut answer: DescribeCacheNodesResponse =
-        client.call("DescribeCacheNodes", &json!({})).await.expect("it has no parameters");
-    answer.nodes.remove(0)
-}
-
 async fn state(client: &Client) -> String {
-    edge_of(client).await.state
+    client.node("edge").await.expect("it is listed").state
 }
 
 /// Waits until what is left of the edge's lease is as wanted; `None` where it has none to lose.
 async fn await_lease(client: &Client, what: &str, is_wanted: impl Fn(Option<Duration>) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    let left = |edge: &CacheNode| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        let end = edge_of(client).await.lease_end_ms.map(Duration::from_millis);
-        let left = end.map(|end| end.saturating_sub(now));
-        if is_wanted(left) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{what}: {left:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn await_state(client: &Client, wanted: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while state(client).await != wanted {
-        assert!(Instant::now() < deadline, "the edge is not {wanted}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        edge.lease_end_ms.map(|end| Duration::from_millis(end).saturating_sub(now))
+    };
+    client.await_node("edge", what, |edge| is_wanted(left(edge))).await;
 }
 
 async fn purge(client: &Client, path: &str) -> String {
@@ -162,7 +141,7 @@ async fn whole_edge_that_is_cut_off_keeps_nobody_waiting_beyond_its_lease_and_se
     assert_eq!(page(traffic, "/while").await.body, "v2");
 
     wire.mend();
-    await_state(&client, "ok").await;
+    client.await_state("edge", "ok").await;
     for path in ["/p", "/while"] {
         assert_eq!(await_hit(traffic, path).await.body, "v2", "{path}");
     }

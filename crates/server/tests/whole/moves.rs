@@ -3,15 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use catharsis_tcapi::cdn::{DescribeCacheNodesResponse, TaskStatus};
+use catharsis_tcapi::cdn::TaskStatus;
 use catharsis_testkit::client::get;
 use catharsis_testkit::origin::Origin;
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::leases::Wire;
-use crate::support::{Client, PATIENCE, Setup, free_address};
+use crate::support::{PATIENCE, Setup, free_address};
 
 const HOST: &str = "inland.a.test";
 
@@ -53,20 +52,6 @@ enum While {
 
 async fn page(edge: SocketAddr, path: &str) -> String {
     get(edge, HOST, path, &[]).await.body
-}
-
-async fn await_ok(client: &Client, name: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let answer: DescribeCacheNodesResponse =
-            client.call("DescribeCacheNodes", &json!({})).await.expect("it has no parameters");
-        let state = answer.nodes.into_iter().find(|node| node.node == name).map(|node| node.state);
-        if state.as_deref() == Some("ok") {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{name} is {state:?} and never ok");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn moves(how: While) {
@@ -119,7 +104,7 @@ async fn moves(how: While) {
         }
     }
     let client = server.client();
-    await_ok(&client, "edge").await;
+    client.await_state("edge", "ok").await;
     assert_eq!(page(edge.edge.0, "/after").await, "v1", "as old as the second shield's");
     wire.mend();
     client.await_status(&task, TaskStatus::Done).await;

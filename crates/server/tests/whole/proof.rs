@@ -3,12 +3,11 @@
 //! The caches fetch probe objects from the server under test itself, as the samples say.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use catharsis_tcapi::cdn::{CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, TaskStatus};
+use catharsis_tcapi::cdn::{CacheNode, TaskStatus};
 use catharsis_testkit::caches::{RealCache, Relay};
 
-use crate::support::{Client, PATIENCE, Server, Setup, free_address};
+use crate::support::{Client, Server, Setup, free_address};
 
 /// A server with one node, whose cache fetches from the server's origin of probe objects.
 fn server(cache: &RealCache, kind: &str, probe: SocketAddr) -> Server {
@@ -20,17 +19,7 @@ fn server(cache: &RealCache, kind: &str, probe: SocketAddr) -> Server {
 
 /// The node, once something has come of its proof.
 async fn proof(client: &Client) -> CacheNode {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let answer = client.call("DescribeCacheNodes", &DescribeCacheNodesRequest {}).await;
-        let DescribeCacheNodesResponse { nodes } = answer.expect("nodes");
-        let node = nodes.into_iter().next().expect("one node");
-        if node.proof.is_some() {
-            return node;
-        }
-        assert!(Instant::now() < deadline, "nothing comes of the proof");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    client.await_node("one", "tried", |node| node.proof.is_some()).await
 }
 
 /// Fails unless the node's purges are never settled, for this reason.

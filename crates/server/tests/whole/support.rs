@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use catharsis_tcapi::auth::{SecretId, SecretKey};
 use catharsis_tcapi::cdn::{
-    DescribePurgeReceiptsRequest, DescribePurgeReceiptsResponse, PurgeUrlsCacheRequest, PurgeUrlsCacheResponse,
-    TaskStatus, VERSION,
+    CacheNode, DescribeCacheNodesRequest, DescribeCacheNodesResponse, DescribePurgeReceiptsRequest,
+    DescribePurgeReceiptsResponse, PurgeUrlsCacheRequest, PurgeUrlsCacheResponse, TaskStatus, VERSION,
 };
 use catharsis_tcapi::client::{Credentials, Moment, SignForm, Signer};
 use catharsis_tcapi::envelope::{self, AnswerError};
@@ -448,6 +448,31 @@ impl Client {
     pub(crate) async fn receipts(&self, task_id: &str) -> DescribePurgeReceiptsResponse {
         let request = DescribePurgeReceiptsRequest::of(task_id);
         self.call("DescribePurgeReceipts", &request).await.expect("the task is known")
+    }
+
+    /// A node as it is shown, if there is one of that name.
+    pub(crate) async fn node(&self, name: &str) -> Option<CacheNode> {
+        let answer = self.call("DescribeCacheNodes", &DescribeCacheNodesRequest {}).await;
+        let DescribeCacheNodesResponse { nodes } = answer.expect("it has no parameters");
+        nodes.into_iter().find(|node| node.node == name)
+    }
+
+    /// Waits until a node is shown as wanted, and returns it.
+    pub(crate) async fn await_node(&self, name: &str, what: &str, is: impl Fn(&CacheNode) -> bool) -> CacheNode {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let node = self.node(name).await;
+            if node.as_ref().is_some_and(&is) {
+                return node.expect("one that is as wanted is there");
+            }
+            assert!(Instant::now() < deadline, "{name} is never {what}: {node:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a node is shown in this state.
+    pub(crate) async fn await_state(&self, name: &str, state: &str) {
+        self.await_node(name, state, |node| node.state == state).await;
     }
 
     /// Waits until a node of a task cannot be told, and returns why.

@@ -6,7 +6,7 @@ use catharsis_core::area::{Area, AreaSet};
 use catharsis_core::plan::{Caller, Purge};
 use catharsis_core::target::{Encode, Mode};
 use catharsis_core::task::TaskKind;
-use catharsis_core::topology::Node;
+use catharsis_core::topology::{Node, Rotation};
 use tokio::time::sleep;
 
 use super::judge::Asked;
@@ -130,7 +130,7 @@ impl Play {
     /// yet, the edges behind it get from it. When it is done, the same is read again.
     async fn purge_what_is_being_fetched(&self) {
         let pages = self.pages.below(QUIET);
-        let named = pages.iter().map(|page| (self.pages.path(*page).to_owned(), vec![*page])).collect();
+        let named = pages.iter().map(|page| self.named(*page)).collect();
         let wish = Wish { kind: TaskKind::Url, mode: Mode::Delete, area: Some(Area::Mainland), named };
         self.submit(&wish).await;
         self.pass(Duration::from_millis(500 + self.chance.below(1_000))).await;
@@ -151,7 +151,7 @@ impl Play {
         let pages = self.pages.beginning_like(directory);
         let area = if self.chance.percent(50) { Some(Area::Mainland) } else { Some(Area::Overseas) };
         let of_directory = vec![(directory.to_owned(), self.pages.below(directory))];
-        let of_pages = pages.iter().map(|page| (self.pages.path(*page).to_owned(), vec![*page])).collect();
+        let of_pages = pages.iter().map(|page| self.named(*page)).collect();
         for (kind, named) in [(TaskKind::Path, of_directory), (TaskKind::Url, of_pages)] {
             self.submit(&Wish { kind, mode: Mode::Delete, area, named }).await;
         }
@@ -164,11 +164,13 @@ impl Play {
                 let directory = self.pages.directory(self.chance.bits());
                 (directory.to_owned(), self.pages.below(directory))
             }
-            TaskKind::Url => {
-                let page = self.some_page();
-                (self.pages.path(page).to_owned(), vec![page])
-            }
+            TaskKind::Url => self.named(self.some_page()),
         }
+    }
+
+    /// The name of a page, and the page that it stands for.
+    fn named(&self, page: Page) -> (String, Vec<Page>) {
+        (self.pages.path(page).to_owned(), vec![page])
     }
 
     async fn submit(&self, wish: &Wish) {
@@ -213,7 +215,7 @@ impl Play {
         let now: Vec<Node> = self.world.nodes.iter().map(|node| Node::clone(node)).collect();
         if now.iter().any(moves) {
             let drain = |node: Node| {
-                if moves(&node) { Node { rotation: catharsis_core::topology::Rotation::Drained, ..node } } else { node }
+                if moves(&node) { Node { rotation: Rotation::Drained, ..node } } else { node }
             };
             self.to(now.into_iter().map(drain).collect()).await;
         }
@@ -260,7 +262,7 @@ impl Play {
         self.pass(Duration::from_millis(1_000 + self.chance.below(2_000))).await;
         self.cut_a_node_off();
         self.pass(Duration::from_millis(self.chance.below(3_000))).await;
-        let named = pages.iter().map(|page| (self.pages.path(*page).to_owned(), vec![*page])).collect();
+        let named = pages.iter().map(|page| self.named(*page)).collect();
         // Where it is done soonest, mostly.
         let area = if self.chance.percent(25) { Some(Area::Mainland) } else { Some(Area::Overseas) };
         self.submit(&Wish { kind: TaskKind::Url, mode: Mode::Delete, area, named }).await;
