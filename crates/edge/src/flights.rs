@@ -4,7 +4,8 @@
 //! moment the request came until the cache has taken it in: a *flight*. What this is not: the edge's own fence,
 //! which keeps whatever the hop itself holds from being used.
 //!
-//! A purge *overtakes* the flights of its URLs whose requests came before it. Of one whose head is not sent yet the
+//! A purge *overtakes* the flights of its URLs whose requests came before it, whatever their positions: one that is
+//! told late, or again, may come after one with a higher position. Of one whose head is not sent yet the
 //! response is made one that no cache may keep. Any other is *pending* until it has landed: only then may the cache
 //! be purged a last time.
 //!
@@ -14,8 +15,8 @@
 //! only kept the purge does not wait: the hop ends its own direction, and caches close idle connections then.
 //!
 //! Invariants:
-//! - A request is a flight before its cache is looked up, and its stamp is read under the lock by which purges look
-//!   for flights; they look after their marks are set. So whatever is no flight yet begins after the marks.
+//! - A request is a flight before its cache is looked up, and purges look for flights after their marks are set. So
+//!   whatever is no flight yet begins after the marks.
 //! - Whether a head was sent is decided under the same lock. Of two at once, a purge that comes first is seen by
 //!   the head, and a head that comes first by the purge.
 //!
@@ -104,7 +105,6 @@ struct Connection {
 struct Flight {
     number: u64,
     url: Arc<RequestUrl>,
-    stamp: Stamp,
     stage: Stage,
     /// The earliest purge that overtook it.
     overtaken: Option<Stamp>,
@@ -167,11 +167,10 @@ impl Flights {
     pub fn asked(&self, peer: SocketAddr, url: &Arc<RequestUrl>) -> Option<FlightId> {
         let mut table = self.table();
         table.land(peer);
-        let stamp = self.fence.stamp();
         let connection = table.connections.get_mut(&peer)?;
         connection.flights += 1;
         let number = connection.flights;
-        connection.flight = Some(Flight { number, url: Arc::clone(url), stamp, stage: Stage::Asked, overtaken: None });
+        connection.flight = Some(Flight { number, url: Arc::clone(url), stage: Stage::Asked, overtaken: None });
         table.by_url.entry(url.key()).or_default().push(peer);
         self.show(&table);
         Some(FlightId { peer, number })
@@ -257,8 +256,7 @@ impl Table {
     }
 
     fn overtake(&mut self, peer: SocketAddr, point: Stamp) {
-        let flight = self.connections.get_mut(&peer).and_then(|it| it.flight.as_mut());
-        let Some(flight) = flight.filter(|it| it.stamp < point) else { return };
+        let Some(flight) = self.connections.get_mut(&peer).and_then(|it| it.flight.as_mut()) else { return };
         match flight.stage {
             Stage::Asked => flight.stage = Stage::Barred,
             Stage::Barred => {}

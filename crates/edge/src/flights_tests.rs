@@ -151,6 +151,22 @@ fn flight_whose_key_may_be_out_of_date_is_overtaken_by_any_purge() {
     assert!(hop.flights.table().rekeyed.is_empty());
 }
 
+#[test]
+fn purge_that_comes_late_overtakes_what_began_after_a_later_one() {
+    let mut hop = Hop::new();
+    let (peer, id) = hop.connection();
+    hop.seq = 1;
+    hop.purge_url("/later");
+    // What it is answered from was not purged yet, whatever the position.
+    let flight = hop.ask(peer, "/x");
+    assert_eq!(hop.flights.departs(flight), Departure::Free);
+    hop.seq = 0;
+    let point = hop.purge_url("/x");
+    assert!(hop.landed(point) < point);
+    hop.flights.ended(id);
+    assert_eq!(hop.landed(point), point);
+}
+
 #[tokio::test]
 async fn who_waits_hears_of_each_landing() {
     let mut hop = Hop::new();

@@ -143,10 +143,10 @@ pub const MUTATIONS: &[Mutation] = &[
         instead: "Stage::Barred => Departure::Free,",
     },
     Mutation {
-        name: "hop: comparison flipped",
+        name: "hop: a purge overtakes nothing",
         file: "crates/edge/src/flights.rs",
-        text: "flight.filter(|it| it.stamp < point)",
-        instead: "flight.filter(|it| it.stamp > point)",
+        text: "for peer in table.named(scope) {",
+        instead: "for peer in table.named(scope).into_iter().take(0) {",
     },
     Mutation {
         name: "lease: counted from its arrival",

@@ -60,7 +60,8 @@ pub struct EdgePurger {
     /// Marked as sensitive: it is not shown by `Debug`. Absent for an edge that asks for none.
     token: Option<HeaderValue>,
     host: HeaderValue,
-    /// Whose order it is, in the order in which they are written.
+    /// Whose order it is, in the order in which they are written. Those of two batches may alternate, and one that is
+    /// sent again comes late: an edge takes positions in any order.
     turn: Semaphore,
     /// The kept connection, taken out while it is used; the lock is never held while waiting.
     idle: Mutex<Option<SendRequest<Full<Bytes>>>>,

@@ -461,11 +461,10 @@ impl Client {
     pub(crate) async fn await_node(&self, name: &str, what: &str, is: impl Fn(&CacheNode) -> bool) -> CacheNode {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let node = self.node(name).await;
-            if node.as_ref().is_some_and(&is) {
-                return node.expect("one that is as wanted is there");
+            match self.node(name).await {
+                Some(node) if is(&node) => return node,
+                other => assert!(Instant::now() < deadline, "{name} is never {what}: {other:?}"),
             }
-            assert!(Instant::now() < deadline, "{name} is never {what}: {node:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
